@@ -1,0 +1,8 @@
+//! Embedded inference engine for ternary (BitNet b1.58) language models on CPUs.
+//!
+//! A checked file or a seeded generator becomes a [`model::Model`] of canonical [`weights`]; a kernel variant packs them
+//! into its own layout; a session runs the network over the packed form.
+#![deny(unsafe_code)]
+
+pub mod model;
+pub mod weights;

@@ -1,0 +1,2 @@
+//! bitbench.
+fn main() {}

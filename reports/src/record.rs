@@ -1,0 +1,600 @@
+//! The stored form of a run: one JSON object a line, appended and flushed as it happens.
+//!
+//! A record holds what was read (durations, counter values, bytes); figures such as tokens/s or J/token are derived when a
+//! report is made. Unknown is never zero: what could not be measured is absent or carries a reason.
+
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+/// Number of the stored format. Raised whenever an older reader would misread a newer file.
+pub const SCHEMA: u32 = 1;
+
+/// The name of the record file inside a results folder.
+pub const FILE_NAME: &str = "records.jsonl";
+
+/// One line of `records.jsonl`, told apart by its `record` key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum Record {
+    /// The first line: what was asked for, on which machine, with which plan.
+    Run(Box<Run>),
+    /// A later process went on with the run.
+    Resumed(Resumed),
+    /// A worker has its weights in memory and told what they are.
+    Loaded(Loaded),
+    /// One finished measuring window.
+    Sample(Box<Sample>),
+    /// What the worker's memory looked like after its last window.
+    Memory(Memory),
+    /// How one round of one job ended.
+    Outcome(JobOutcome),
+    /// The run ended on purpose; absent after a crash.
+    End(End),
+}
+
+/// What was asked for, on which machine, with which plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// [`SCHEMA`] of the writer.
+    pub schema: u32,
+    /// Start of the run, RFC 3339, UTC.
+    pub started_at: String,
+    /// Version of bitbench, with the git revision it was built from where that is known.
+    pub bitbench: String,
+    /// The command line, as given.
+    pub command: Vec<String>,
+    /// The suite that was run.
+    pub suite: SuiteInfo,
+    /// Seed of the order of the rounds (weights have their own seed, in [`ModelInfo`]).
+    pub seed: u64,
+    /// Rounds planned for each job.
+    pub rounds: u32,
+    /// The machine.
+    pub host: Host,
+    /// The energy source, or why there is none.
+    pub energy: EnergySourceInfo,
+    /// Every job of the plan, those that were skipped included.
+    pub jobs: Vec<Job>,
+}
+
+/// Which suite was run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuiteInfo {
+    /// Name, such as `x86-energy`.
+    pub name: String,
+    /// Why the suite exists and how to read it, for the report.
+    pub about: String,
+    /// `blake3:` and the hash of the suite file.
+    pub hash: String,
+    /// Whether the shortened form was asked for (`--quick`).
+    pub quick: bool,
+}
+
+/// The machine a run was made on. A field that could not be read is absent, never guessed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Host {
+    /// CPU model name.
+    pub cpu: Option<String>,
+    /// Target architecture, such as `x86_64`.
+    pub arch: String,
+    /// Instruction-set features the engine knows and this process may use, such as `avx2`.
+    pub features: Vec<String>,
+    /// Physical cores this process may use.
+    pub physical_cores: u32,
+    /// Hardware threads this process may use.
+    pub logical_cpus: u32,
+    /// Installed memory in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Size of the last-level cache in bytes.
+    pub last_level_cache_bytes: Option<u64>,
+    /// Operating system and kernel release.
+    pub os: Option<String>,
+    /// Microcode revision.
+    pub microcode: Option<String>,
+    /// Frequency governor of the first CPU.
+    pub governor: Option<String>,
+    /// Transparent huge page mode.
+    pub transparent_huge_pages: Option<String>,
+    /// Hypervisor or container the process runs under, where one was seen.
+    pub virtualisation: Option<String>,
+    /// Load average over one minute, in hundredths, when the run started.
+    pub load_centi: Option<u32>,
+    /// Instruction set that everything but the linear layers (attention, norms, head) runs on, the same in every row.
+    pub shared_isa: String,
+}
+
+/// The energy source of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EnergySourceInfo {
+    /// Counters were open.
+    Open {
+        /// Name of the source, such as `powercap`.
+        source: String,
+        /// Where its figures come from.
+        provenance: Provenance,
+        /// The domains that are read.
+        domains: Vec<DomainInfo>,
+        /// What was left out and why, and what a reader must know.
+        caveats: Vec<String>,
+    },
+    /// No counter could be read.
+    Unavailable {
+        /// What was looked for and what was found.
+        reason: String,
+        /// The command or setting that would help, where one is known.
+        remedy: Option<String>,
+    },
+}
+
+/// Where an energy figure comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Provenance {
+    /// A hardware energy counter of this machine.
+    MeasuredCounter,
+    /// A counter seen through a hypervisor, which apportions it.
+    MeasuredVirtualised,
+    /// Counters under another root than the machine's own (`--sysfs-root`): a test, never a result.
+    Simulated,
+}
+
+/// What a domain covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DomainKind {
+    /// A CPU package: cores, caches, memory controller.
+    Package,
+    /// Memory modules; not part of the package.
+    Dram,
+    /// The whole platform (psys); contains the package.
+    Platform,
+    /// All cores of a package; part of it.
+    Cores,
+    /// One core only (the powercap `core` zone of AMD).
+    OneCore,
+    /// The uncore part of a package, often its graphics; part of it.
+    Uncore,
+    /// Something this version does not know.
+    Other,
+}
+
+/// One energy domain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DomainInfo {
+    /// Stable name, such as `package-0` or `package-0/dram`.
+    pub name: String,
+    /// What it covers.
+    pub kind: DomainKind,
+    /// Whether it is part of the total (packages and dram); the others overlap them.
+    pub counted: bool,
+    /// Largest value before the counter starts again, in microjoules.
+    pub range_uj: Option<u64>,
+    /// Path or device it is read from.
+    pub origin: String,
+}
+
+/// One combination to be measured: a model on a kernel with a number of threads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Unique within the run, such as `2B4T/i2s-avx2/2`.
+    pub id: String,
+    /// The model.
+    pub model: ModelInfo,
+    /// The engine that runs it.
+    pub engine: EngineInfo,
+    /// Kernel variant of the linear layers, such as `i2s-avx2`.
+    pub kernel: String,
+    /// What the kernel computes with.
+    pub precision: Precision,
+    /// Worker threads.
+    pub threads: u32,
+    /// Tokens of the prompt (pp).
+    pub prefill_tokens: u32,
+    /// Tokens generated (tg).
+    pub decode_tokens: u32,
+}
+
+/// What a kernel's weights are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// {-1, 0, +1} and one scale.
+    Ternary,
+    /// 16-bit floating point: a baseline.
+    Half,
+}
+
+/// Which model, and where its weights come from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Name of the shape, or of the file without its folder.
+    pub name: String,
+    /// Where the weights come from.
+    pub weights: WeightsOrigin,
+    /// Whether half-precision layers were made ternary by absmean, which destroys quality.
+    pub ternarized: bool,
+}
+
+/// Where weights come from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WeightsOrigin {
+    /// Random, from a seed, in the shape of a published model.
+    Synthetic {
+        /// The seed.
+        seed: u64,
+    },
+    /// Read from a file.
+    File {
+        /// Path as given.
+        path: String,
+        /// `blake3:` and the hash of the file.
+        hash: String,
+    },
+}
+
+/// Which program did the computing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct EngineInfo {
+    /// Name, such as `bitbench`.
+    pub name: String,
+    /// Version, as the engine itself tells it.
+    pub version: String,
+}
+
+/// A later process went on with the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumed {
+    /// When, RFC 3339, UTC.
+    pub at: String,
+    /// Version of bitbench that went on.
+    pub bitbench: String,
+    /// Its command line.
+    pub command: Vec<String>,
+}
+
+/// Which window of a run a line belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// [`Job::id`].
+    pub job: String,
+    /// Round, from 0.
+    pub round: u32,
+    /// Number of the worker process within the run, from 0; a resumed round has another one.
+    pub process: u32,
+}
+
+/// A worker has its weights in memory and told what they are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Loaded {
+    /// Which round.
+    #[serde(flatten)]
+    pub place: Place,
+    /// Time from the load command to the reply.
+    pub duration_ns: u64,
+    /// Parameters of the model: linear layers, embedding, head, norms.
+    pub parameters: u64,
+    /// Weights of the linear layers (embedding and head not among them).
+    pub linear_weights: u64,
+    /// Bytes of the packed linear layers, padding and scales included.
+    pub linear_bytes: u64,
+    /// Bytes of all weights in memory: linear layers, embedding, head, norms.
+    pub weights_bytes: u64,
+    /// Bytes of weights read for each decoded token (linear layers, head, norms, one embedding row).
+    pub weights_bytes_per_token: u64,
+    /// Bytes of the KV cache for each position.
+    pub kv_bytes_per_position: u64,
+    /// Variant that computes the LM head.
+    pub head_kernel: String,
+}
+
+/// The part of the work a window measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The worker is up, its weights are touched, its threads are parked.
+    Idle,
+    /// The prompt as one batch, up to and with the choice of the first token.
+    Prefill,
+    /// Token after token, from a prompt that was prefilled outside the window.
+    Decode,
+    /// A plain read of the packed weights by all threads: the bandwidth that decode is held against.
+    ReadBandwidth,
+}
+
+/// One finished measuring window: one or more repetitions of a phase in one worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Which round.
+    #[serde(flatten)]
+    pub place: Place,
+    /// What was measured.
+    pub phase: Phase,
+    /// Start of the window in nanoseconds after the start of the process that wrote it.
+    pub at_ns: u64,
+    /// Tokens in each repetition (0 for idle and bandwidth).
+    pub tokens: u32,
+    /// Bytes read in each repetition (bandwidth only).
+    pub bytes: Option<u64>,
+    /// Duration of each repetition, timed by the worker.
+    pub durations_ns: Vec<u64>,
+    /// Decode: duration of each token, repetition after repetition.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub token_durations_ns: Vec<u64>,
+    /// Hash of the tokens that came out; equal for equal work.
+    pub digest: Option<String>,
+    /// Energy of the window.
+    pub energy: Energy,
+}
+
+/// Energy of one window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Energy {
+    /// Counters were read at both ends.
+    Measured(WindowEnergy),
+    /// No figure, and why.
+    Unavailable {
+        /// Why, for a reader.
+        reason: String,
+    },
+}
+
+/// What the counters said about one window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WindowEnergy {
+    /// Name of the source.
+    pub source: String,
+    /// Where the figures come from.
+    pub provenance: Provenance,
+    /// Time between the two readings.
+    pub window_ns: u64,
+    /// Readings between the first and the last, made to catch wraps.
+    pub polls: u32,
+    /// The domains.
+    pub domains: Vec<DomainEnergy>,
+}
+
+/// Energy of one domain in one window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DomainEnergy {
+    /// [`DomainInfo::name`].
+    pub name: String,
+    /// What it covers.
+    pub kind: DomainKind,
+    /// Whether it is part of the total.
+    pub counted: bool,
+    /// First raw reading, in microjoules.
+    pub start_uj: u64,
+    /// Last raw reading, in microjoules; absent when it could not be read.
+    pub end_uj: Option<u64>,
+    /// Times the counter started again within the window.
+    pub wraps: u32,
+    /// The difference, wraps accounted for.
+    pub energy_uj: Option<MeasuredMicrojoules>,
+    /// Why there is no difference.
+    pub fault: Option<String>,
+}
+
+/// Energy that a counter measured. Modelled energy has a type of its own and no conversion to this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MeasuredMicrojoules(pub u64);
+
+impl MeasuredMicrojoules {
+    /// The energy in joules.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "exact up to 9e15 uJ, which is 2.5 MWh"
+    )]
+    pub fn joules(self) -> f64 {
+        self.0 as f64 * 1e-6
+    }
+}
+
+impl WindowEnergy {
+    /// Sum over the counted domains, in joules.
+    ///
+    /// # Errors
+    /// The fault of the first counted domain without a figure: a smaller sum is never given in its place.
+    pub fn total_joules(&self) -> Result<f64, String> {
+        let mut total = 0.0;
+        let mut counted = 0;
+        for domain in self.domains.iter().filter(|d| d.counted) {
+            match domain.energy_uj {
+                Some(energy) => total += energy.joules(),
+                None => {
+                    let fault = domain.fault.as_deref().unwrap_or("no reading");
+                    return Err(format!("{}: {fault}", domain.name));
+                }
+            }
+            counted += 1;
+        }
+        if counted == 0 {
+            return Err("no domain that counts towards a total".to_owned());
+        }
+        Ok(total)
+    }
+}
+
+/// What a worker's memory looked like after its last window, read from outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Which round.
+    #[serde(flatten)]
+    pub place: Place,
+    /// Largest resident set of the process (VmHWM).
+    pub peak_bytes: Option<u64>,
+    /// Anonymous pages now (RssAnon).
+    pub anonymous_bytes: Option<u64>,
+    /// File pages now (RssFile).
+    pub file_bytes: Option<u64>,
+}
+
+/// How one round of one job ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobOutcome {
+    /// Which round. A job that is skipped has one outcome, in round 0.
+    #[serde(flatten)]
+    pub place: Place,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// All windows of the round are stored.
+    Measured,
+    /// It was not tried.
+    Skipped {
+        /// Why.
+        reason: String,
+    },
+    /// It was tried and gave no figure; a wrong answer is a failure too.
+    Failed {
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// The run ended on purpose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// When, RFC 3339, UTC.
+    pub at: String,
+    /// Whether it was interrupted (Ctrl-C) before its plan was done.
+    pub interrupted: bool,
+}
+
+/// Why a record file could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The file could not be opened or read.
+    #[error("cannot read {path}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A line is not a record. The last line of a run that was killed is not an error: it is left out.
+    #[error("{path}:{line}: not a bitbench record: {message}")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What the parser said.
+        message: String,
+    },
+    /// The file was written in another format.
+    #[error("{path}: written in record format {found}; this bitbench reads format {SCHEMA}")]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// Its number.
+        found: u32,
+    },
+    /// The file does not start with a run.
+    #[error("{path}: the first line is not a `run` record; is this a bitbench results folder?")]
+    NoRun {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// All lines of one `records.jsonl`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Records {
+    /// The first line.
+    pub run: Run,
+    /// The lines after it, in order.
+    pub lines: Vec<Record>,
+    /// Bytes of whole lines; the file may end with a torn one, which a resumed run cuts off.
+    pub whole_bytes: u64,
+}
+
+impl Records {
+    /// Reads `records.jsonl` from a results folder (or the file itself).
+    ///
+    /// # Errors
+    /// See [`ReadError`]. A torn last line, left by a kill in mid-write, is not an error.
+    pub fn read(path: &Path) -> Result<Records, ReadError> {
+        let path = if path.is_dir() {
+            path.join(FILE_NAME)
+        } else {
+            path.to_owned()
+        };
+        let io_error = |source| ReadError::Io {
+            path: path.clone(),
+            source,
+        };
+        let mut reader = BufReader::new(File::open(&path).map_err(io_error)?);
+        let mut run = None;
+        let mut lines = Vec::new();
+        let mut whole_bytes = 0;
+        let mut number = 0;
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let length = reader.read_until(b'\n', &mut line).map_err(io_error)?;
+            if length == 0 || line.last() != Some(&b'\n') {
+                break;
+            }
+            number += 1;
+            if number == 1 {
+                run = Some(parse_run(&path, &line)?);
+            } else {
+                let record = serde_json::from_slice(&line).map_err(|e| ReadError::Line {
+                    path: path.clone(),
+                    line: number,
+                    message: e.to_string(),
+                })?;
+                lines.push(record);
+            }
+            whole_bytes += length as u64;
+        }
+        let run = run.ok_or_else(|| ReadError::NoRun { path: path.clone() })?;
+        Ok(Records {
+            run,
+            lines,
+            whole_bytes,
+        })
+    }
+}
+
+/// Parses the first line; its format number is looked at before anything else, so that a newer file is named as such.
+fn parse_run(path: &Path, line: &[u8]) -> Result<Run, ReadError> {
+    #[derive(Deserialize)]
+    struct Head {
+        record: String,
+        schema: u32,
+    }
+    let no_run = || ReadError::NoRun {
+        path: path.to_owned(),
+    };
+    let head: Head = serde_json::from_slice(line).map_err(|_| no_run())?;
+    if head.record != "run" {
+        return Err(no_run());
+    }
+    if head.schema != SCHEMA {
+        return Err(ReadError::Schema {
+            path: path.to_owned(),
+            found: head.schema,
+        });
+    }
+    match serde_json::from_slice(line) {
+        Ok(Record::Run(run)) => Ok(*run),
+        Ok(_) => Err(no_run()),
+        Err(e) => Err(ReadError::Line {
+            path: path.to_owned(),
+            line: 1,
+            message: e.to_string(),
+        }),
+    }
+}
