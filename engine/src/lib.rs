@@ -4,5 +4,16 @@
 //! into its own layout; a session runs the network over the packed form.
 #![deny(unsafe_code)]
 
+pub mod activations;
+mod buffer;
+pub mod cpu;
+mod forward;
+pub mod grid;
+pub mod kernels;
+mod kv_cache;
 pub mod model;
+pub mod network;
+pub mod ops;
+pub mod session;
+pub mod threads;
 pub mod weights;

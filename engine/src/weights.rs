@@ -3,6 +3,9 @@
 //! Weights are not held as arrays: a matrix yields its rows on demand, from any thread, so that a model of any size goes
 //! from its source straight into packed form.
 
+use crate::kernels::PackError;
+use half::f16;
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use std::fmt;
 use std::sync::Arc;
 
@@ -136,6 +139,57 @@ impl LinearWeights {
             LinearWeights::Ternary(m) => m.cols(),
             LinearWeights::Dense(m) => m.cols(),
         }
+    }
+}
+
+impl LinearWeights {
+    /// What a half-precision copy multiplies its sums by: the scale of ternary weights, which are stored as -1, 0 and +1.
+    pub(crate) fn scale(&self) -> f32 {
+        match self {
+            LinearWeights::Ternary(m) => m.scale(),
+            LinearWeights::Dense(_) => 1.0,
+        }
+    }
+}
+
+/// Writes one row as half-precision bits, to be multiplied by [`LinearWeights::scale`]. What is too large for half precision
+/// becomes its largest finite number.
+///
+/// # Errors
+/// [`PackError::NotFinite`] where the source holds an infinity or NaN.
+pub(crate) fn read_row_f16(
+    weights: &LinearWeights,
+    row: usize,
+    out: &mut [u16],
+) -> Result<(), PackError> {
+    match weights {
+        LinearWeights::Ternary(matrix) => {
+            // Bits of -1, 0 and +1.
+            const HALF: [u16; 3] = [0xbc00, 0, 0x3c00];
+            let mut trits = vec![0i8; out.len()];
+            matrix.read_row(row, &mut trits);
+            for (out, trit) in out.iter_mut().zip(trits) {
+                *out = HALF[usize::from((trit + 1).cast_unsigned())];
+            }
+        }
+        LinearWeights::Dense(matrix) => {
+            let mut values = vec![0.0f32; out.len()];
+            matrix.read_row(row, &mut values);
+            if !values.iter().all(|v| v.is_finite()) {
+                return Err(PackError::NotFinite { row });
+            }
+            saturate(&mut values);
+            out.reinterpret_cast_mut::<f16>()
+                .convert_from_f32_slice(&values);
+        }
+    }
+    Ok(())
+}
+
+/// Brings values into the finite range of half precision.
+pub(crate) fn saturate(values: &mut [f32]) {
+    for v in values {
+        *v = v.clamp(-65504.0, 65504.0);
     }
 }
 

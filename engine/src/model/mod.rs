@@ -1,6 +1,7 @@
 //! What a network is made of: hyperparameters and canonical weights, from a file or a generator.
 
 mod config;
+mod synthetic;
 
 pub use config::{Activation, Architecture, Config, RopePairing};
 

@@ -1,0 +1,52 @@
+//! Memory for packed weights: page-aligned, in huge pages where the system gives them.
+
+use crate::kernels::PackError;
+use memmap2::{Advice, MmapMut};
+use rayon::prelude::*;
+
+/// Below this there is nothing to gain from a 2 MiB page.
+const HUGE_PAGE_BYTES: usize = 2 << 20;
+
+/// Zeroed bytes, aligned to a page.
+#[derive(Debug)]
+pub(crate) struct PackedBytes {
+    map: MmapMut,
+    length: usize,
+}
+
+impl PackedBytes {
+    /// Allocates `length` bytes and fills them, `chunk` bytes at a time on all CPUs: `fill(index, bytes)`.
+    pub(crate) fn fill(
+        length: usize,
+        chunk: usize,
+        fill: impl Fn(usize, &mut [u8]) -> Result<(), PackError> + Sync + Send,
+    ) -> Result<Self, PackError> {
+        let no_memory = |e: std::io::Error| PackError::NoMemory {
+            bytes: length,
+            reason: e.to_string(),
+        };
+        let mut map = MmapMut::map_anon(length.max(1)).map_err(no_memory)?;
+        if length >= HUGE_PAGE_BYTES {
+            advise_huge_pages(&map);
+        }
+        map[..length]
+            .par_chunks_mut(chunk)
+            .enumerate()
+            .try_for_each(|(index, bytes)| fill(index, bytes))?;
+        Ok(PackedBytes { map, length })
+    }
+
+    /// All bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.map[..self.length]
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn advise_huge_pages(map: &MmapMut) {
+    // A refusal (a kernel without huge pages) costs a few per cent of speed and nothing else.
+    let _ = map.advise(Advice::HugePage);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn advise_huge_pages(_: &MmapMut) {}

@@ -1,0 +1,75 @@
+//! Loads, stores and prefetches of x86-64 vector registers from arrays, so that kernels need no pointers.
+#![expect(unsafe_code, reason = "the load and store intrinsics take pointers")]
+
+use std::arch::x86_64::*;
+
+/// Loads 32 bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn load_u8x32(from: &[u8; 32]) -> __m256i {
+    // SAFETY: the array is 32 bytes long, and the intrinsic needs no alignment.
+    unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
+}
+
+/// Loads 32 signed bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn load_i8x32(from: &[i8; 32]) -> __m256i {
+    // SAFETY: the array is 32 bytes long, and the intrinsic needs no alignment.
+    unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
+}
+
+/// Stores 32 bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn store_u8x32(to: &mut [u8; 32], value: __m256i) {
+    // SAFETY: the array is 32 bytes long, and the intrinsic needs no alignment.
+    unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) }
+}
+
+/// Stores four 32-bit integers.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn store_i32x4(to: &mut [i32; 4], value: __m128i) {
+    // SAFETY: the array is 16 bytes long, and the intrinsic needs no alignment.
+    unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), value) }
+}
+
+/// Loads eight half-precision numbers, as bits.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn load_u16x8(from: &[u16; 8]) -> __m128i {
+    // SAFETY: the array is 16 bytes long, and the intrinsic needs no alignment.
+    unsafe { _mm_loadu_si128(from.as_ptr().cast()) }
+}
+
+/// Loads eight single-precision numbers.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn load_f32x8(from: &[f32; 8]) -> __m256 {
+    // SAFETY: the array is 32 bytes long, and the intrinsic needs no alignment.
+    unsafe { _mm256_loadu_ps(from.as_ptr()) }
+}
+
+/// Stores eight single-precision numbers.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn store_f32x8(to: &mut [f32; 8], value: __m256) {
+    // SAFETY: the array is 32 bytes long, and the intrinsic needs no alignment.
+    unsafe { _mm256_storeu_ps(to.as_mut_ptr(), value) }
+}
+
+/// Stores four single-precision numbers.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn store_f32x4(to: &mut [f32; 4], value: __m128) {
+    // SAFETY: the array is 16 bytes long, and the intrinsic needs no alignment.
+    unsafe { _mm_storeu_ps(to.as_mut_ptr(), value) }
+}
+
+/// Asks for the cache line that lies `ahead` bytes after `from`; a place outside the slice is only a useless hint.
+#[inline(always)]
+pub(crate) fn prefetch(from: &[u8], ahead: usize) {
+    // SAFETY: a prefetch reads nothing that the program could see and cannot fault, whatever the address.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(from.as_ptr().wrapping_add(ahead).cast()) }
+}

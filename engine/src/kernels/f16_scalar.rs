@@ -1,0 +1,133 @@
+//! Half-precision weights times single-precision activations in portable Rust.
+//!
+//! Layout: rows one after the other, each padded to a multiple of 128 columns; little-endian halves as they are. Ternary
+//! weights are stored as -1, 0 and +1 and their scale is applied to the sum, so that no weight is rounded.
+
+use super::{Agreement, Family, KernelVariant, PackResult, PackedMatrix};
+use crate::activations::{Activations, COLUMN_PADDING};
+use crate::buffer::PackedBytes;
+use crate::cpu::Cpu;
+use crate::grid::Tile;
+use crate::weights::{self, LinearWeights};
+
+pub(super) static VARIANT: KernelVariant = KernelVariant {
+    name: "f16-scalar",
+    family: Family::F16,
+    requires: &[],
+    bits_per_weight: 16.0,
+    agreement: Agreement::Rounding(2.0),
+    about: "portable Rust, half-precision weights, single-precision sums",
+    pack,
+};
+
+/// Partial sums: enough for two vectors of eight.
+const LANES: usize = 16;
+
+struct F16Scalar {
+    rows: usize,
+    cols: usize,
+    padded: usize,
+    scale: f32,
+    packed: PackedBytes,
+}
+
+fn pack(weights: &LinearWeights, _: &Cpu) -> PackResult {
+    let (rows, cols) = (weights.rows(), weights.cols());
+    let padded = cols.next_multiple_of(COLUMN_PADDING);
+    let packed = PackedBytes::fill(rows * padded * 2, padded * 2, |row, bytes| {
+        weights::read_row_f16(weights, row, &mut bytemuck::cast_slice_mut(bytes)[..cols])
+    })?;
+    Ok(Box::new(F16Scalar {
+        rows,
+        cols,
+        padded,
+        scale: weights.scale(),
+        packed,
+    }))
+}
+
+impl F16Scalar {
+    fn row(&self, row: usize) -> &[u16] {
+        &bytemuck::cast_slice(self.packed.bytes())[row * self.padded..][..self.padded]
+    }
+}
+
+impl PackedMatrix for F16Scalar {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn cols(&self) -> usize {
+        self.cols
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.packed.bytes()
+    }
+
+    fn row_block(&self) -> usize {
+        1
+    }
+
+    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
+        assert_eq!(activations.cols(), self.cols, "activations of this matrix");
+        let rows = out.cols();
+        let tokens = out.tokens();
+        let mut widened = vec![0.0f32; self.padded];
+        for (index, row) in rows.enumerate() {
+            for (to, from) in widened.iter_mut().zip(self.row(row)) {
+                *to = widen(*from);
+            }
+            for token in tokens.clone() {
+                out.token(token)[index] = dot(&widened, activations.f32(token)) * self.scale;
+            }
+        }
+    }
+
+    fn unpack_row(&self, row: usize, out: &mut [f32]) {
+        for (to, from) in out.iter_mut().zip(self.row(row)) {
+            *to = widen(*from) * self.scale;
+        }
+    }
+}
+
+/// The number that half-precision bits stand for, infinities and NaN excepted (packing saturates them). The exponent is
+/// moved to its place by one multiplication, which gives subnormals their value too.
+#[inline(always)]
+fn widen(bits: u16) -> f32 {
+    let magnitude =
+        f32::from_bits(u32::from(bits & 0x7fff) << 13) * f32::from_bits((127 + 112) << 23);
+    f32::from_bits(magnitude.to_bits() | u32::from(bits & 0x8000) << 16)
+}
+
+fn dot(weights: &[f32], values: &[f32]) -> f32 {
+    let mut sums = [0.0f32; LANES];
+    for (weights, values) in weights
+        .as_chunks::<LANES>()
+        .0
+        .iter()
+        .zip(values.as_chunks::<LANES>().0)
+    {
+        for lane in 0..LANES {
+            sums[lane] += weights[lane] * values[lane];
+        }
+    }
+    sums.iter().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn widening_gives_every_finite_half() {
+        for bits in 0..=u16::MAX {
+            let exact = half::f16::from_bits(bits);
+            if exact.is_finite() {
+                assert_eq!(
+                    super::widen(bits).to_bits(),
+                    exact.to_f32().to_bits(),
+                    "{bits:#06x}"
+                );
+            }
+        }
+    }
+}

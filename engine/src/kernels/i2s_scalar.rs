@@ -1,0 +1,197 @@
+//! Two-bit ternary weights times int8 activations in portable Rust.
+//!
+//! No intrinsics: the compiler may use the vectors every CPU of the target has (SSE2, NEON), and does.
+//!
+//! Layout: rows one after the other, each padded to a multiple of 128 columns. A block of 64 columns takes 16 bytes, as
+//! `w + 1`: byte `b` holds columns `b`, `16 + b`, `32 + b` and `48 + b` in bits 0-1, 2-3, 4-5 and 6-7.
+//!
+//! ```text
+//! byte b of a block    bit 7 6 | 5 4 | 3 2 | 1 0
+//!                      w[48+b] | w[32+b] | w[16+b] | w[b]
+//! ```
+//!
+//! The sum of `(w + 1) * a` less the sum of `a` is the sum of `w * a`.
+
+use super::{Agreement, Family, KernelVariant, PackResult, PackedMatrix, row_blocks, ternary_of};
+use crate::activations::{Activations, COLUMN_PADDING};
+use crate::buffer::PackedBytes;
+use crate::cpu::Cpu;
+use crate::grid::Tile;
+use crate::weights::LinearWeights;
+
+pub(super) static VARIANT: KernelVariant = KernelVariant {
+    name: "i2s-scalar",
+    family: Family::I2s,
+    requires: &[],
+    bits_per_weight: 2.0,
+    agreement: Agreement::Exact,
+    about: "portable Rust, 2-bit weights, 16-bit partial sums",
+    pack,
+};
+
+/// Columns of a block.
+const BLOCK: usize = 64;
+/// Bytes of a block.
+const BYTES: usize = BLOCK / 4;
+/// Blocks whose products fit in 16 bits: each adds at most 4 * 2 * 128 to a lane, and 31 * 1024 < 32768.
+const BLOCKS_PER_SUM: usize = 31;
+/// Rows unpacked together for prefill: each activation that is loaded is used this often.
+const ROWS: usize = 4;
+/// Tokens widened together for prefill: 32 rows of 6912 columns in 16 bits are 432 KiB, which a second-level cache holds.
+const TOKEN_BLOCK: usize = 32;
+
+struct I2sScalar {
+    rows: usize,
+    cols: usize,
+    scale: f32,
+    row_bytes: usize,
+    packed: PackedBytes,
+}
+
+fn pack(weights: &LinearWeights, _: &Cpu) -> PackResult {
+    let matrix = ternary_of(weights, &VARIANT)?;
+    let (rows, cols) = (matrix.rows(), matrix.cols());
+    let padded = cols.next_multiple_of(COLUMN_PADDING);
+    let row_bytes = padded / 4;
+    let packed = PackedBytes::fill(rows * row_bytes, row_bytes, |row, bytes| {
+        let mut weights = vec![0i8; padded];
+        matrix.read_row(row, &mut weights[..cols]);
+        for (block, bytes) in weights
+            .chunks_exact(BLOCK)
+            .zip(bytes.chunks_exact_mut(BYTES))
+        {
+            for (b, byte) in bytes.iter_mut().enumerate() {
+                let code =
+                    |plane: usize| (block[plane * BYTES + b] + 1).cast_unsigned() << (2 * plane);
+                *byte = code(0) | code(1) | code(2) | code(3);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(Box::new(I2sScalar {
+        rows,
+        cols,
+        scale: matrix.scale(),
+        row_bytes,
+        packed,
+    }))
+}
+
+impl I2sScalar {
+    fn row(&self, row: usize) -> &[[u8; BYTES]] {
+        self.packed.bytes()[row * self.row_bytes..][..self.row_bytes]
+            .as_chunks::<BYTES>()
+            .0
+    }
+}
+
+impl PackedMatrix for I2sScalar {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn cols(&self) -> usize {
+        self.cols
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.packed.bytes()
+    }
+
+    fn row_block(&self) -> usize {
+        ROWS
+    }
+
+    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
+        assert_eq!(activations.cols(), self.cols, "activations of this matrix");
+        let tokens = out.tokens();
+        let first_row = out.cols().start;
+        if tokens.len() == 1 {
+            let token = tokens.start;
+            let values = activations.int8(token).as_chunks::<BLOCK>().0;
+            let rows = out.cols();
+            for (row, out) in rows.zip(out.token(token)) {
+                let sum = dot_packed(self.row(row), values) - activations.sum(token);
+                *out = activations.rescale(token, sum, self.scale);
+            }
+            return;
+        }
+        let padded = self.row_bytes * 4;
+        let mut values = vec![0i16; TOKEN_BLOCK.min(tokens.len()) * padded];
+        let mut weights = vec![0i16; ROWS * padded];
+        for first_token in tokens.clone().step_by(TOKEN_BLOCK) {
+            let tokens = first_token..tokens.end.min(first_token + TOKEN_BLOCK);
+            for (token, values) in tokens.clone().zip(values.chunks_exact_mut(padded)) {
+                for (wide, value) in values.iter_mut().zip(activations.int8(token)) {
+                    *wide = i16::from(*value);
+                }
+            }
+            for rows in row_blocks(out.cols(), ROWS) {
+                for (row, weights) in rows.clone().zip(weights.chunks_exact_mut(padded)) {
+                    unpack(self.row(row), weights);
+                }
+                for (token, values) in tokens.clone().zip(values.chunks_exact(padded)) {
+                    let out = &mut out.token(token)[rows.start - first_row..][..rows.len()];
+                    for (out, weights) in out.iter_mut().zip(weights.chunks_exact(padded)) {
+                        *out =
+                            activations.rescale(token, dot_unpacked(weights, values), self.scale);
+                    }
+                }
+            }
+        }
+    }
+
+    fn unpack_row(&self, row: usize, out: &mut [f32]) {
+        for (block, out) in self.row(row).iter().zip(out.chunks_mut(BLOCK)) {
+            for (column, out) in out.iter_mut().enumerate() {
+                let code = block[column % BYTES] >> (2 * (column / BYTES)) & 3;
+                *out = (f32::from(code) - 1.0) * self.scale;
+            }
+        }
+    }
+}
+
+/// Sum of `(w + 1) * a` over one row.
+fn dot_packed(row: &[[u8; BYTES]], values: &[[i8; BLOCK]]) -> i32 {
+    let mut total = [0i32; BYTES];
+    for (row, values) in row
+        .chunks(BLOCKS_PER_SUM)
+        .zip(values.chunks(BLOCKS_PER_SUM))
+    {
+        let mut sums = [0i16; BYTES];
+        for (bytes, values) in row.iter().zip(values) {
+            let (planes, _) = values.as_chunks::<BYTES>();
+            for lane in 0..BYTES {
+                let byte = i16::from(bytes[lane]);
+                sums[lane] += (byte & 3) * i16::from(planes[0][lane])
+                    + (byte >> 2 & 3) * i16::from(planes[1][lane])
+                    + (byte >> 4 & 3) * i16::from(planes[2][lane])
+                    + (byte >> 6 & 3) * i16::from(planes[3][lane]);
+            }
+        }
+        for (total, sum) in total.iter_mut().zip(sums) {
+            *total += i32::from(sum);
+        }
+    }
+    total.iter().sum()
+}
+
+/// Writes -1, 0 and +1 of the blocks of one row.
+fn unpack(blocks: &[[u8; BYTES]], out: &mut [i16]) {
+    for (block, out) in blocks.iter().zip(out.as_chunks_mut::<BLOCK>().0) {
+        for (plane, out) in out.as_chunks_mut::<BYTES>().0.iter_mut().enumerate() {
+            for (out, byte) in out.iter_mut().zip(block) {
+                *out = i16::from(byte >> (2 * plane) & 3) - 1;
+            }
+        }
+    }
+}
+
+/// Products of 16-bit numbers added to 32 bits: a pattern for which every SIMD instruction set has an instruction.
+fn dot_unpacked(weights: &[i16], values: &[i16]) -> i32 {
+    weights
+        .iter()
+        .zip(values)
+        .map(|(w, a)| i32::from(*w) * i32::from(*a))
+        .sum()
+}

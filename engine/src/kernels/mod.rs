@@ -1,0 +1,181 @@
+//! Kernel variants: one file each, one list.
+//!
+//! A variant packs canonical weights into a layout of its own and multiplies activations by them. To add one: write
+//! `<family>_<isa>.rs` with a `VARIANT` in it, and name it here. The tests loop over [`VARIANTS`].
+
+#[cfg(target_arch = "x86_64")]
+mod f16_avx2;
+mod f16_scalar;
+#[cfg(target_arch = "x86_64")]
+mod i2s_avx2;
+mod i2s_scalar;
+
+use crate::activations::{Activations, Preparation};
+use crate::cpu::{Cpu, Feature, Unsupported};
+use crate::grid::Tile;
+use crate::weights::LinearWeights;
+use std::ops::Range;
+
+/// How weights are stored and what the arithmetic is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// Ternary weights in two bits, int8 activations, multiply and add.
+    I2s,
+    /// Half-precision weights, single-precision activations and sums: the baseline.
+    F16,
+}
+
+impl Family {
+    /// Whether the weights are {-1, 0, +1}.
+    pub fn is_ternary(self) -> bool {
+        match self {
+            Family::I2s => true,
+            Family::F16 => false,
+        }
+    }
+
+    /// The form activations take before they meet these weights.
+    pub fn preparation(self) -> Preparation {
+        match self {
+            Family::I2s => Preparation::Int8,
+            Family::F16 => Preparation::F32,
+        }
+    }
+}
+
+/// How close a variant comes to the oracle.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Agreement {
+    /// Bit for bit: sums are integers.
+    Exact,
+    /// Within this many units of `f32::EPSILON` times the sum of the absolute products and the root of the column count:
+    /// only the order of the additions differs.
+    Rounding(f32),
+}
+
+/// One way of multiplying by weights.
+#[derive(Debug)]
+pub struct KernelVariant {
+    /// `{family}-{isa}`, also the name of the file.
+    pub name: &'static str,
+    /// Storage and arithmetic.
+    pub family: Family,
+    /// Features without which it cannot run.
+    pub requires: &'static [Feature],
+    /// Bits for each weight as stored, without the padding of odd shapes.
+    pub bits_per_weight: f32,
+    /// How close it comes to the oracle.
+    pub agreement: Agreement,
+    /// One line on how it works.
+    pub about: &'static str,
+    /// Packs weights into the layout of this variant.
+    pub pack: fn(&LinearWeights, &Cpu) -> PackResult,
+}
+
+/// What packing gives.
+pub type PackResult = Result<Box<dyn PackedMatrix>, PackError>;
+
+/// Why weights could not be packed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PackError {
+    /// The CPU lacks an instruction set.
+    #[error("{variant} cannot run here: {missing}")]
+    Unsupported {
+        /// The variant.
+        variant: &'static str,
+        /// What is missing.
+        missing: Unsupported,
+    },
+    /// A ternary variant was given other weights.
+    #[error("{variant} needs ternary weights: {reason}")]
+    NotTernary {
+        /// The variant.
+        variant: &'static str,
+        /// What the weights are, and what to do.
+        reason: String,
+    },
+    /// A weight is infinite or not a number.
+    #[error("row {row} holds a weight that is not a finite number: the file is damaged")]
+    NotFinite {
+        /// The row.
+        row: usize,
+    },
+    /// The system gave no memory.
+    #[error("no memory for {bytes} bytes of packed weights: {reason}")]
+    NoMemory {
+        /// What was asked for.
+        bytes: usize,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+/// Weights packed by one variant: shape [rows][cols], a row for each output. To hold one is proof that the variant can run.
+pub trait PackedMatrix: Send + Sync {
+    /// Outputs.
+    fn rows(&self) -> usize;
+    /// Inputs.
+    fn cols(&self) -> usize;
+    /// The packed bytes, padding included; the scale of the tensor lies beside them.
+    fn bytes(&self) -> &[u8];
+    /// Threads split the rows at multiples of this.
+    fn row_block(&self) -> usize;
+    /// Multiplies the rows `out.cols()` by the tokens `out.tokens()` of `activations`: `out.token(t)[r]` is the product of
+    /// row `r` and token `t`. With one token this is decode (GEMV), with more it is prefill (GEMM).
+    ///
+    /// # Panics
+    /// If the activations were prepared in another form or for another number of columns.
+    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>);
+    /// Writes one row as it will be multiplied, scale included.
+    fn unpack_row(&self, row: usize, out: &mut [f32]);
+}
+
+/// Every variant built for this architecture, best first within each family.
+pub static VARIANTS: &[&KernelVariant] = &[
+    #[cfg(target_arch = "x86_64")]
+    &i2s_avx2::VARIANT,
+    &i2s_scalar::VARIANT,
+    #[cfg(target_arch = "x86_64")]
+    &f16_avx2::VARIANT,
+    &f16_scalar::VARIANT,
+];
+
+/// The variant of this name.
+pub fn find(name: &str) -> Option<&'static KernelVariant> {
+    VARIANTS.iter().copied().find(|v| v.name == name)
+}
+
+/// The first variant of a family that this CPU can run; every family ends in a portable one.
+pub fn best(family: Family, cpu: &Cpu) -> &'static KernelVariant {
+    VARIANTS
+        .iter()
+        .copied()
+        .find(|v| v.family == family && cpu.require(v.requires).is_ok())
+        .expect("every family has a variant that requires nothing")
+}
+
+/// The ternary matrix among `weights`, or why there is none.
+fn ternary_of<'w>(
+    weights: &'w LinearWeights,
+    variant: &'static KernelVariant,
+) -> Result<&'w crate::weights::TernaryMatrix, PackError> {
+    match weights {
+        LinearWeights::Ternary(matrix) => Ok(matrix),
+        LinearWeights::Dense(matrix) => Err(PackError::NotTernary {
+            variant: variant.name,
+            reason: matrix.not_ternary().to_owned(),
+        }),
+    }
+}
+
+/// The rows of `tile` in blocks of `block`: the thread split guarantees that it starts on one.
+fn row_blocks(rows: Range<usize>, block: usize) -> impl Iterator<Item = Range<usize>> {
+    debug_assert!(
+        rows.start.is_multiple_of(block),
+        "a stripe starts on a row block"
+    );
+    rows.clone()
+        .step_by(block)
+        .map(move |first| first..rows.end.min(first + block))
+}

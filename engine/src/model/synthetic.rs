@@ -1,0 +1,143 @@
+//! Random weights in the shape of a model: speed and memory do not depend on what the weights are.
+
+use super::{Config, Layer, Model};
+use crate::weights::{DenseMatrix, DenseRows, LinearWeights, TernaryMatrix, TernaryRows};
+use std::sync::Arc;
+
+impl Model {
+    /// A network of this shape with weights from `seed`: -1, 0 and +1 with a third each, scaled so that every layer keeps the
+    /// size of its input; norms of 1; a uniform embedding. Equal seeds give equal weights on every machine and for every
+    /// kernel. Nothing is allocated: rows are made when they are packed.
+    pub fn synthetic(config: &Config, tied_head: bool, seed: u64) -> Model {
+        let mut tensor = 0;
+        let mut next_seed = || {
+            tensor += 1;
+            mix(seed ^ mix(tensor))
+        };
+        let mut ternary = |rows, cols| {
+            let source = SyntheticTernary { seed: next_seed() };
+            LinearWeights::Ternary(TernaryMatrix::new(
+                rows,
+                cols,
+                ternary_scale(cols),
+                Arc::new(source),
+            ))
+        };
+        let (hidden, ffn) = (config.hidden, config.ffn);
+        let (query, kv) = (
+            config.heads * config.head_dim,
+            config.kv_heads * config.head_dim,
+        );
+        let sub_norm = |width| config.has_sub_norms().then(|| vec![1.0; width]);
+        let layers = (0..config.layers)
+            .map(|_| Layer {
+                attention_norm: vec![1.0; hidden],
+                query: ternary(query, hidden),
+                key: ternary(kv, hidden),
+                value: ternary(kv, hidden),
+                attention_sub_norm: sub_norm(query),
+                output: ternary(hidden, query),
+                ffn_norm: vec![1.0; hidden],
+                gate: ternary(ffn, hidden),
+                up: ternary(ffn, hidden),
+                ffn_sub_norm: sub_norm(ffn),
+                down: ternary(hidden, ffn),
+            })
+            .collect();
+        let mut table = || {
+            let source = SyntheticDense {
+                seed: next_seed(),
+                range: dense_range(hidden),
+            };
+            DenseMatrix::new(
+                config.vocab,
+                hidden,
+                Arc::new(source),
+                "an embedding is not a linear layer",
+            )
+        };
+        let embedding = table();
+        let head = (!tied_head).then(table);
+        Model {
+            config: config.clone(),
+            embedding,
+            layers,
+            final_norm: vec![1.0; hidden],
+            head,
+            rope_factors: None,
+        }
+    }
+}
+
+/// Two thirds of the weights are not zero: with this scale a product has the variance of its input.
+#[expect(clippy::cast_precision_loss, reason = "columns of a matrix")]
+fn ternary_scale(cols: usize) -> f32 {
+    (1.5 / cols as f32).sqrt()
+}
+
+/// A uniform distribution over +-range has the variance range^2 / 3: logits of a normalised state have variance 1.
+#[expect(clippy::cast_precision_loss, reason = "columns of a matrix")]
+fn dense_range(cols: usize) -> f32 {
+    (3.0 / cols as f32).sqrt()
+}
+
+struct SyntheticTernary {
+    seed: u64,
+}
+
+impl TernaryRows for SyntheticTernary {
+    fn read_row(&self, row: usize, out: &mut [i8]) {
+        let stream = mix(self.seed ^ row as u64);
+        for (index, out) in out.chunks_mut(8).enumerate() {
+            let bytes = mix(stream.wrapping_add(index as u64)).to_le_bytes();
+            for (out, byte) in out.iter_mut().zip(bytes) {
+                // 0, 1 or 2, with 86, 85 and 85 of the 256 values of a byte.
+                *out = (u16::from(byte) * 3).to_be_bytes()[0].cast_signed() - 1;
+            }
+        }
+    }
+}
+
+struct SyntheticDense {
+    seed: u64,
+    range: f32,
+}
+
+impl DenseRows for SyntheticDense {
+    fn read_row(&self, row: usize, out: &mut [f32]) {
+        let stream = mix(self.seed ^ row as u64);
+        for (index, out) in out.chunks_mut(4).enumerate() {
+            let bytes = mix(stream.wrapping_add(index as u64)).to_le_bytes();
+            for (out, pair) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
+                let unit = f32::from(i16::from_le_bytes(*pair)) / 32768.0;
+                *out = unit * self.range;
+            }
+        }
+    }
+}
+
+/// The output function of SplitMix64 (Steele, Lea, Flood 2014), with its increment: neighbours give unlike numbers.
+fn mix(x: u64) -> u64 {
+    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_third_of_the_weights_is_of_each_kind() {
+        let mut row = vec![0i8; 30_000];
+        SyntheticTernary { seed: 7 }.read_row(3, &mut row);
+        for kind in [-1, 0, 1] {
+            let count = row.iter().filter(|w| **w == kind).count();
+            assert!((9_500..10_500).contains(&count), "{kind}: {count}");
+        }
+        let mut other = vec![0i8; 30_000];
+        SyntheticTernary { seed: 7 }.read_row(4, &mut other);
+        assert_ne!(row, other);
+    }
+}

@@ -1,0 +1,115 @@
+//! The float operations around the linear layers: norms, rotary embedding, gate, attention, quantisation of activations.
+//!
+//! They are written once in portable Rust with a fixed number of lanes and compiled again for wider vectors. Multiplications
+//! and additions are never fused and never reordered, so every instruction set gives the same bits, and so do any batch
+//! size and any number of threads: what differs between two rows of a report is the kernel of the linear layers alone.
+#![expect(
+    unsafe_code,
+    reason = "calls across the target-feature boundary, in one macro"
+)]
+
+mod attention;
+mod gate;
+mod norm;
+mod quantize;
+mod read;
+mod rope;
+
+pub(crate) use attention::{Attention, Scratch as AttentionScratch};
+pub(crate) use rope::RopeTable;
+
+use crate::cpu::{Avx2F16c, Cpu};
+
+/// Lanes of every reduction: the order of additions is part of the result.
+const LANES: usize = 16;
+
+/// The instruction set that everything but the linear layers is compiled for.
+#[derive(Debug, Clone, Copy)]
+pub enum SharedIsa {
+    /// What the target always has.
+    Portable,
+    /// 256-bit vectors.
+    Avx2(Avx2F16c),
+}
+
+impl SharedIsa {
+    /// The widest that this CPU has.
+    pub fn best(cpu: &Cpu) -> SharedIsa {
+        match cpu.avx2_f16c() {
+            Ok(proof) => SharedIsa::Avx2(proof),
+            Err(_) => SharedIsa::Portable,
+        }
+    }
+
+    /// Its name in a record.
+    pub fn name(self) -> &'static str {
+        match self {
+            SharedIsa::Portable => "portable",
+            SharedIsa::Avx2(_) => "avx2",
+        }
+    }
+}
+
+/// Defines a function that runs an `#[inline(always)]` body compiled for the shared instruction set.
+macro_rules! on_shared_isa {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? = $body:path;) => {
+        $(#[$doc])*
+        $vis fn $name(isa: SharedIsa, $($arg: $type),*) $(-> $result)? {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,f16c")]
+            fn avx2($($arg: $type),*) $(-> $result)? {
+                $body($($arg),*)
+            }
+            match isa {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: the variant holds the proof of exactly these features.
+                SharedIsa::Avx2(_) => unsafe { avx2($($arg),*) },
+                _ => $body($($arg),*),
+            }
+        }
+    };
+}
+
+on_shared_isa! {
+    /// RMSNorm of one token: out = x / sqrt(mean(x^2) + epsilon) * weight, all of the same length.
+    pub(crate) fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) = norm::rms_norm;
+}
+on_shared_isa! {
+    /// `x += y`, element by element: the residual stream.
+    pub(crate) fn add(x: &mut [f32], y: &[f32]) = norm::add;
+}
+on_shared_isa! {
+    /// Absmax quantisation of one token to int8: gives max|x| / 127 and the sum of the quantised values.
+    pub(crate) fn quantize_absmax(x: &[f32], smallest_absmax: f32, out: &mut [i8]) -> (f32, i32) = quantize::absmax;
+}
+on_shared_isa! {
+    /// `gate = silu(gate) * up`, element by element.
+    pub(crate) fn silu_gate(gate: &mut [f32], up: &[f32]) = gate::silu;
+}
+on_shared_isa! {
+    /// `gate = max(gate, 0)^2 * up`, element by element.
+    pub(crate) fn squared_relu_gate(gate: &mut [f32], up: &[f32]) = gate::squared_relu;
+}
+on_shared_isa! {
+    /// Attention of some query heads that share a key-value head; see [`Attention`].
+    pub(crate) fn attend(task: &Attention<'_>, scratch: &mut AttentionScratch, out: &mut crate::grid::Tile<'_>) =
+        attention::attend;
+}
+
+on_shared_isa! {
+    /// Sum of the bytes as 64-bit words, wrapping, a rest of up to 127 bytes left out: a read that cannot be skipped.
+    pub(crate) fn sum_bytes(bytes: &[u8]) -> u64 = read::sum_bytes;
+}
+
+/// Sum of the lanes, pairwise, in a fixed order.
+#[inline(always)]
+fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            lanes[lane] += lanes[lane + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}

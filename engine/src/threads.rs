@@ -1,0 +1,227 @@
+//! A pool of threads for the short parallel regions of decode.
+//!
+//! A token takes some two hundred regions of a few microseconds. A pool that sleeps in between (futex, condition variable)
+//! costs about 22 us a region, one that spins about 50 ns; so threads spin for a bounded time and then park. Parked threads
+//! leave the CPU idle, which the idle bracket of energy measurements relies on.
+#![expect(
+    unsafe_code,
+    reason = "lends a closure of the caller to threads that outlive the borrow"
+)]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long a thread spins for the next region before it parks. Longer than any gap inside a token, far shorter than what a
+/// measuring window would notice.
+const SPIN: Duration = Duration::from_micros(500);
+
+/// Spins between two looks at the clock.
+const SPINS_PER_LOOK: u32 = 64;
+
+type Region<'a> = &'a (dyn Fn(usize) + Sync);
+
+/// Threads that run the same closure together.
+#[derive(Debug)]
+pub struct Pool {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Number of the current region; a change is the signal to run it.
+    region: AtomicUsize,
+    /// Points to the caller's `Region` while a region runs.
+    closure: AtomicPtr<()>,
+    /// Workers that have not finished the current region.
+    running: AtomicUsize,
+    panicked: AtomicBool,
+    stop: AtomicBool,
+    parked: Vec<AtomicBool>,
+}
+
+impl Pool {
+    /// A pool of `threads`, the caller among them.
+    ///
+    /// # Errors
+    /// If the system gives no more threads.
+    ///
+    /// # Panics
+    /// If `threads` is 0.
+    pub fn new(threads: usize) -> std::io::Result<Pool> {
+        assert!(threads > 0, "a pool has at least the calling thread");
+        let shared = Arc::new(Shared {
+            region: AtomicUsize::new(0),
+            closure: AtomicPtr::new(std::ptr::null_mut()),
+            running: AtomicUsize::new(0),
+            panicked: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            parked: (1..threads).map(|_| AtomicBool::new(false)).collect(),
+        });
+        let mut pool = Pool {
+            shared,
+            workers: Vec::new(),
+        };
+        for index in 1..threads {
+            let shared = Arc::clone(&pool.shared);
+            let worker = std::thread::Builder::new()
+                .name(format!("bitbench-{index}"))
+                .spawn(move || work(&shared, index))?;
+            pool.workers.push(worker);
+        }
+        Ok(pool)
+    }
+
+    /// Number of threads, the caller among them.
+    pub fn threads(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    /// Runs `region(index)` once on each thread, index 0 on the caller, and waits for all of them. Regions are not nested
+    /// (`&mut` of the session that owns the pool sees to it; a nested call panics).
+    ///
+    /// # Panics
+    /// If the closure panics on any thread.
+    pub fn run(&self, region: Region<'_>) {
+        if self.workers.is_empty() {
+            region(0);
+            return;
+        }
+        let shared = &*self.shared;
+        let region_slot = region;
+        let pointer = std::ptr::from_ref(&region_slot).cast_mut().cast::<()>();
+        // An exchange, not a swap: the pointer of a region that runs must stay as it is when a second one is refused.
+        let free = shared.closure.compare_exchange(
+            std::ptr::null_mut(),
+            pointer,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        assert!(free.is_ok(), "regions of a pool are not nested");
+        shared.running.store(self.workers.len(), Ordering::Relaxed);
+        // SeqCst: the parked flag is read after the signal is out; a worker sets its flag before it looks at the signal.
+        shared.region.fetch_add(1, Ordering::SeqCst);
+        for (parked, worker) in shared.parked.iter().zip(&self.workers) {
+            if parked.load(Ordering::SeqCst) {
+                worker.thread().unpark();
+            }
+        }
+        // The workers borrow `region_slot`, so nothing may unwind past this frame before they are done.
+        let result = catch_unwind(AssertUnwindSafe(|| region(0)));
+        let mut spins = 0u32;
+        while shared.running.load(Ordering::Acquire) != 0 {
+            spins += 1;
+            if spins.is_multiple_of(SPINS_PER_LOOK * 64) {
+                // More threads than CPUs: let the others have this one.
+                std::thread::yield_now();
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+        shared
+            .closure
+            .store(std::ptr::null_mut(), Ordering::Relaxed);
+        if let Err(panic) = result {
+            std::panic::resume_unwind(panic);
+        }
+        assert!(
+            !shared.panicked.swap(false, Ordering::Relaxed),
+            "a worker thread panicked in a parallel region"
+        );
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.shared.region.fetch_add(1, Ordering::SeqCst);
+        for worker in self.workers.drain(..) {
+            worker.thread().unpark();
+            // A worker catches the panics of its regions, so there is nothing to hear from it.
+            let _ = worker.join();
+        }
+    }
+}
+
+fn work(shared: &Shared, index: usize) {
+    let mut seen = 0;
+    loop {
+        seen = wait_for_region(shared, index, seen);
+        if shared.stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let pointer = shared.closure.load(Ordering::Relaxed).cast::<Region<'_>>();
+        // SAFETY: `run` stored a pointer to a live `Region` before it changed `region`, which this thread saw with acquire
+        // ordering, and `run` does not return before this thread has lowered `running`.
+        let region: Region<'_> = unsafe { *pointer };
+        if catch_unwind(AssertUnwindSafe(|| region(index))).is_err() {
+            shared.panicked.store(true, Ordering::Relaxed);
+        }
+        shared.running.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// Waits until the region is another one than `seen`: spins for [`SPIN`], then parks.
+fn wait_for_region(shared: &Shared, index: usize, seen: usize) -> usize {
+    let start = Instant::now();
+    let mut spins = 0u32;
+    loop {
+        let now = shared.region.load(Ordering::Acquire);
+        if now != seen {
+            return now;
+        }
+        std::hint::spin_loop();
+        spins += 1;
+        if spins.is_multiple_of(SPINS_PER_LOOK) && start.elapsed() > SPIN {
+            break;
+        }
+    }
+    let parked = &shared.parked[index - 1];
+    parked.store(true, Ordering::SeqCst);
+    loop {
+        let now = shared.region.load(Ordering::SeqCst);
+        if now != seen {
+            parked.store(false, Ordering::SeqCst);
+            return now;
+        }
+        std::thread::park();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU64;
+
+    #[test]
+    fn every_thread_runs_every_region_once() {
+        for threads in [1, 2, 5] {
+            let pool = Pool::new(threads).expect("threads");
+            let count: Vec<AtomicU64> = (0..threads).map(|_| AtomicU64::new(0)).collect();
+            for round in 0..2000 {
+                pool.run(&|index| {
+                    count[index].fetch_add(1, Ordering::Relaxed);
+                });
+                if round % 500 == 0 {
+                    std::thread::sleep(SPIN * 3); // long enough for the workers to park
+                }
+            }
+            assert!(count.iter().all(|c| c.load(Ordering::Relaxed) == 2000));
+        }
+    }
+
+    #[test]
+    fn a_panic_on_any_thread_reaches_the_caller_and_the_pool_lives_on() {
+        let pool = Pool::new(3).expect("threads");
+        for guilty in 0..3 {
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                pool.run(&|index| assert_ne!(index, guilty))
+            }));
+            assert!(result.is_err(), "thread {guilty}");
+        }
+        pool.run(&|_| {});
+    }
+}
