@@ -1,10 +1,5 @@
 //! A stored run in memory: two models, three kernels, one and two threads, three rounds. Tests change its lines and read it
 //! back through a file, as the harness would.
-#![allow(
-    dead_code,
-    clippy::allow_attributes,
-    reason = "every test file takes the part that it needs, so what is dead differs from file to file"
-)]
 
 use bitbench_reports::record::*;
 use std::fs;

@@ -1,7 +1,6 @@
 //! What becomes of lines that are not as they should be.
 
-mod support;
-
+use crate::support;
 use bitbench_reports::compare::Against;
 use bitbench_reports::record::*;
 use bitbench_reports::report::Report;

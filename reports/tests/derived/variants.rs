@@ -1,7 +1,6 @@
 //! Runs without energy, with simulated energy, cut short, empty, and with names that would do harm.
 
-mod support;
-
+use crate::support;
 use bitbench_reports::record::*;
 use bitbench_reports::render::{csv, html, markdown, terminal, write_all};
 use bitbench_reports::report::Report;

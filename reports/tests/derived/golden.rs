@@ -1,7 +1,6 @@
 //! The stored run and everything that must come of it.
 
-mod support;
-
+use crate::support;
 use bitbench_reports::record::{Provenance, Record};
 use bitbench_reports::render::{csv, html, markdown, terminal};
 use bitbench_reports::report::Report;
