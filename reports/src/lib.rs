@@ -1,8 +1,16 @@
 //! The bitbench record and everything that is derived from it.
 //!
 //! A run appends [`record::Record`] lines to `records.jsonl`; nothing else is stored. Every table and page is a function of
-//! those lines: [`summary`] turns samples into figures with a spread, [`compare`] joins each row to its baseline,
-//! [`columns`] says what a table shows, and [`render`] writes it.
+//! those lines: [`round`] reduces one round to one number of each kind, [`summary`] turns rounds into figures with a spread,
+//! [`compare`] joins each row to its baseline, [`columns`] says what a table shows, and [`render`] writes it.
 #![forbid(unsafe_code)]
 
+mod cell;
+pub mod columns;
+pub mod compare;
 pub mod record;
+pub mod render;
+pub mod report;
+pub mod round;
+pub mod stats;
+pub mod summary;

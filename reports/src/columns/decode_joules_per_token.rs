@@ -1,0 +1,22 @@
+//! Decode energy, in J/token.
+
+use super::{Better, Cell, Column, Kind, Row, Section};
+
+pub(super) static COLUMN: Column = Column {
+    id: "decode_joules_per_token",
+    title: "decode energy",
+    unit: "J/token",
+    help: "Energy of the decode window by the counters, idle power included, over the tokens decoded in it.",
+    section: Section::Energy,
+    kind: Kind::Measured {
+        decimals: 4,
+        spread_shown: true,
+    },
+    better: Better::Lower,
+    rank: Some(5),
+    cell,
+};
+
+fn cell(row: &Row) -> Cell {
+    Cell::energy(row, |round| &round.decode_energy.joules_per_token)
+}

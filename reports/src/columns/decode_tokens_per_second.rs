@@ -1,0 +1,22 @@
+//! Decode, in tok/s.
+
+use super::{Better, Cell, Column, Kind, Row, Section};
+
+pub(super) static COLUMN: Column = Column {
+    id: "decode_tokens_per_second",
+    title: "decode",
+    unit: "tok/s",
+    help: "Tokens generated one after the other over the median time a repetition takes; the prompt is processed outside this window.",
+    section: Section::Speed,
+    kind: Kind::Measured {
+        decimals: 2,
+        spread_shown: true,
+    },
+    better: Better::Higher,
+    rank: Some(2),
+    cell,
+};
+
+fn cell(row: &Row) -> Cell {
+    Cell::measured(row, 1.0, |round| &round.decode_tokens_per_second)
+}

@@ -1,0 +1,22 @@
+//! Decode power, in W.
+
+use super::{Better, Cell, Column, Kind, Row, Section};
+
+pub(super) static COLUMN: Column = Column {
+    id: "decode_watts",
+    title: "decode power",
+    unit: "W",
+    help: "Energy of the decode window over its length, idle power included.",
+    section: Section::Energy,
+    kind: Kind::Measured {
+        decimals: 2,
+        spread_shown: true,
+    },
+    better: Better::Neither,
+    rank: Some(12),
+    cell,
+};
+
+fn cell(row: &Row) -> Cell {
+    Cell::energy(row, |round| &round.decode_energy.watts)
+}

@@ -1,0 +1,20 @@
+//! The program that computed.
+
+use super::{Better, Cell, Column, Kind, Row, Section};
+
+pub(super) static COLUMN: Column = Column {
+    id: "engine",
+    title: "engine",
+    unit: "",
+    help: "Program that computed, with its version as it told it.",
+    section: Section::Job,
+    kind: Kind::Text,
+    better: Better::Neither,
+    rank: None,
+    cell,
+};
+
+fn cell(row: &Row) -> Cell {
+    let engine = &row.summary.job.engine;
+    Cell::text(format!("{} {}", engine.name, engine.version))
+}

@@ -1,0 +1,22 @@
+//! First token, in ms.
+
+use super::{Better, Cell, Column, Kind, Row, Section};
+
+pub(super) static COLUMN: Column = Column {
+    id: "first_token_ms",
+    title: "first token",
+    unit: "ms",
+    help: "Median time from the start of prefill to the choice of the first token.",
+    section: Section::Speed,
+    kind: Kind::Measured {
+        decimals: 1,
+        spread_shown: true,
+    },
+    better: Better::Lower,
+    rank: Some(9),
+    cell,
+};
+
+fn cell(row: &Row) -> Cell {
+    Cell::measured(row, 1.0, |round| &round.first_token_ms)
+}

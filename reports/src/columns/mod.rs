@@ -1,0 +1,150 @@
+//! What a table can show: one column a file, one list for every renderer.
+//!
+//! To add a column, add a file with a `COLUMN` and a line to [`COLUMNS`]; terminal, CSV, Markdown and HTML follow.
+
+use crate::compare::Comparison;
+use crate::summary::Summary;
+
+mod anonymous_mb;
+mod bandwidth_share_percent;
+mod bits_per_weight;
+mod decode_gb_per_second;
+mod decode_joules_per_token;
+mod decode_net_joules_per_token;
+mod decode_speedup;
+mod decode_tokens;
+mod decode_tokens_per_second;
+mod decode_watts;
+mod energy_saved_percent;
+mod engine;
+mod file_mb;
+mod first_token_ms;
+mod job;
+mod kernel;
+mod load_seconds;
+mod model;
+mod peak_mb;
+mod precision;
+mod prefill_joules_per_token;
+mod prefill_speedup;
+mod prefill_tokens;
+mod prefill_tokens_per_second;
+mod provenance;
+mod read_bandwidth_gb_per_second;
+mod reason;
+mod status;
+mod ternarized;
+mod threads;
+mod weights_mb;
+
+pub use crate::cell::{Cell, Spread};
+
+/// One row: a job, what its samples say, and how it stands against its baseline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// The job and its figures.
+    pub summary: Summary,
+    /// Against the baseline.
+    pub comparison: Comparison,
+}
+
+/// One column.
+#[derive(Debug)]
+pub struct Column {
+    /// Stable id, lower case, with the unit where a number is raw: the header of the CSV and the name of the file.
+    pub id: &'static str,
+    /// Title for people.
+    pub title: &'static str,
+    /// Unit of the numbers; empty for texts and plain counts.
+    pub unit: &'static str,
+    /// One sentence: what it is and how it is measured.
+    pub help: &'static str,
+    /// The part of a page it belongs to.
+    pub section: Section,
+    /// What its cells are.
+    pub kind: Kind,
+    /// Which direction is good.
+    pub better: Better,
+    /// Place in line for a narrow terminal: the lowest stays longest. A column without one is only in the CSV.
+    pub rank: Option<u8>,
+    /// What it says of a row.
+    pub cell: fn(&Row) -> Cell,
+}
+
+/// The part of a page that a column belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    /// Which job: repeated in every table.
+    Job,
+    /// Latency and tokens/s.
+    Speed,
+    /// Energy and power.
+    Energy,
+    /// Memory and bandwidth.
+    Memory,
+}
+
+/// What the cells of a column are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Words.
+    Text,
+    /// A number that does not vary from round to round.
+    Fact {
+        /// Most decimals shown.
+        decimals: usize,
+    },
+    /// A median over rounds, with its spread.
+    Measured {
+        /// Most decimals shown.
+        decimals: usize,
+        /// Whether tables for people show the spread; the CSV always has it.
+        spread_shown: bool,
+    },
+}
+
+/// Which direction is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Better {
+    /// More is better.
+    Higher,
+    /// Less is better.
+    Lower,
+    /// Neither is.
+    Neither,
+}
+
+/// Every column, in the order of the CSV.
+pub static COLUMNS: &[&Column] = &[
+    &job::COLUMN,
+    &model::COLUMN,
+    &engine::COLUMN,
+    &kernel::COLUMN,
+    &precision::COLUMN,
+    &ternarized::COLUMN,
+    &threads::COLUMN,
+    &prefill_tokens::COLUMN,
+    &decode_tokens::COLUMN,
+    &status::COLUMN,
+    &reason::COLUMN,
+    &provenance::COLUMN,
+    &prefill_tokens_per_second::COLUMN,
+    &prefill_speedup::COLUMN,
+    &decode_tokens_per_second::COLUMN,
+    &decode_speedup::COLUMN,
+    &first_token_ms::COLUMN,
+    &load_seconds::COLUMN,
+    &decode_joules_per_token::COLUMN,
+    &energy_saved_percent::COLUMN,
+    &prefill_joules_per_token::COLUMN,
+    &decode_net_joules_per_token::COLUMN,
+    &decode_watts::COLUMN,
+    &bits_per_weight::COLUMN,
+    &weights_mb::COLUMN,
+    &peak_mb::COLUMN,
+    &anonymous_mb::COLUMN,
+    &file_mb::COLUMN,
+    &decode_gb_per_second::COLUMN,
+    &read_bandwidth_gb_per_second::COLUMN,
+    &bandwidth_share_percent::COLUMN,
+];

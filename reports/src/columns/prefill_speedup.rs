@@ -1,0 +1,22 @@
+//! Prefill speed-up, in x.
+
+use super::{Better, Cell, Column, Kind, Row, Section};
+
+pub(super) static COLUMN: Column = Column {
+    id: "prefill_speedup",
+    title: "prefill speed-up",
+    unit: "x",
+    help: "Prefill tokens/s over those of the fastest half-precision row of the same model, threads and sizes: the median of the ratios of equal rounds.",
+    section: Section::Speed,
+    kind: Kind::Measured {
+        decimals: 2,
+        spread_shown: false,
+    },
+    better: Better::Higher,
+    rank: Some(7),
+    cell,
+};
+
+fn cell(row: &Row) -> Cell {
+    Cell::against(&row.comparison.prefill_speedup, 1.0)
+}

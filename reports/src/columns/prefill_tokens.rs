@@ -1,0 +1,19 @@
+//! Length of the prompt.
+
+use super::{Better, Cell, Column, Kind, Row, Section};
+
+pub(super) static COLUMN: Column = Column {
+    id: "prefill_tokens",
+    title: "prompt",
+    unit: "tokens",
+    help: "Tokens of the prompt (pp).",
+    section: Section::Job,
+    kind: Kind::Fact { decimals: 0 },
+    better: Better::Neither,
+    rank: None,
+    cell,
+};
+
+fn cell(row: &Row) -> Cell {
+    Cell::fact(f64::from(row.summary.job.prefill_tokens))
+}

@@ -1,0 +1,22 @@
+//! Prefill, in tok/s.
+
+use super::{Better, Cell, Column, Kind, Row, Section};
+
+pub(super) static COLUMN: Column = Column {
+    id: "prefill_tokens_per_second",
+    title: "prefill",
+    unit: "tok/s",
+    help: "Tokens of the prompt over the median time to process it as one batch, up to and with the choice of the first token.",
+    section: Section::Speed,
+    kind: Kind::Measured {
+        decimals: 2,
+        spread_shown: true,
+    },
+    better: Better::Higher,
+    rank: Some(4),
+    cell,
+};
+
+fn cell(row: &Row) -> Cell {
+    Cell::measured(row, 1.0, |round| &round.prefill_tokens_per_second)
+}

@@ -1,0 +1,27 @@
+//! Where the energy figures come from.
+
+use super::{Better, Cell, Column, Kind, Row, Section};
+use crate::record::Provenance;
+
+pub(super) static COLUMN: Column = Column {
+    id: "provenance",
+    title: "energy from",
+    unit: "",
+    help: "Where the energy figures come from: a counter of this machine, a counter seen through a hypervisor, or simulated counters, which are a test and never a result.",
+    section: Section::Energy,
+    kind: Kind::Text,
+    better: Better::Neither,
+    rank: None,
+    cell,
+};
+
+fn cell(row: &Row) -> Cell {
+    let Some(basis) = &row.summary.energy_basis else {
+        return Cell::Missing("no energy figure".to_owned());
+    };
+    Cell::text(match basis.provenance {
+        Provenance::MeasuredCounter => "measured_counter",
+        Provenance::MeasuredVirtualised => "measured_virtualised",
+        Provenance::Simulated => "simulated",
+    })
+}

@@ -1,0 +1,22 @@
+//! Why there are no figures.
+
+use super::{Better, Cell, Column, Kind, Row, Section};
+
+pub(super) static COLUMN: Column = Column {
+    id: "reason",
+    title: "reason",
+    unit: "",
+    help: "Why a job that is not measured has no figures.",
+    section: Section::Job,
+    kind: Kind::Text,
+    better: Better::Neither,
+    rank: None,
+    cell,
+};
+
+fn cell(row: &Row) -> Cell {
+    match row.summary.status.reason() {
+        Some(reason) => Cell::text(reason),
+        None => Cell::Missing("measured".to_owned()),
+    }
+}

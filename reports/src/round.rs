@@ -1,0 +1,275 @@
+//! One round of one job, reduced to one number of each kind.
+//!
+//! Repetitions inside one process share its memory layout and its moment, so they are not independent: they are reduced here,
+//! and the spread of a figure is the spread over rounds. A round that was resumed has lines from several processes: of each
+//! phase, the newest process that finished it counts, and of several windows of a phase in one process the last.
+
+use crate::record::{Energy, Job, Loaded, Memory, Phase, Place, Provenance, Sample, WindowEnergy};
+use crate::stats::median;
+use std::collections::BTreeSet;
+
+/// Two idle powers of one round that differ by more than this share of their mean make its net energy doubtful.
+pub const IDLE_TOLERANCE: f64 = 0.05;
+
+/// A number of one round: nothing where its window was not finished, an error where it was and still gives no number.
+pub type Reading = Option<Result<f64, String>>;
+
+/// One round of one job as one number of each kind.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Round {
+    /// Number of the round, from 0.
+    pub number: u32,
+    /// Time from the load command to the reply, in seconds.
+    pub load_seconds: Reading,
+    /// Tokens of the prompt over the median duration of a prefill.
+    pub prefill_tokens_per_second: Reading,
+    /// Median duration of a prefill, up to and with the choice of the first token, in milliseconds.
+    pub first_token_ms: Reading,
+    /// Tokens of one repetition over the median duration of a repetition.
+    pub decode_tokens_per_second: Reading,
+    /// Bytes of the packed weights over the median duration of a plain read of them, in 10^9 bytes per second.
+    pub read_bandwidth_gb_per_second: Reading,
+    /// Bytes that decode has to read for each token (weights, and the KV cache up to the mean position) times decode
+    /// tokens/s, in 10^9 bytes per second.
+    pub decode_gb_per_second: Reading,
+    /// The former over the read bandwidth of the same round, in percent.
+    pub bandwidth_share_percent: Reading,
+    /// Largest resident set of the process, in bytes.
+    pub peak_bytes: Reading,
+    /// Anonymous pages after the last window, in bytes.
+    pub anonymous_bytes: Reading,
+    /// File pages after the last window, in bytes.
+    pub file_bytes: Reading,
+    /// Energy of the prefill window.
+    pub prefill_energy: PhaseEnergy,
+    /// Energy of the decode window.
+    pub decode_energy: PhaseEnergy,
+}
+
+/// Energy of one phase in one round.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PhaseEnergy {
+    /// Energy of the window over all its tokens.
+    pub joules_per_token: Reading,
+    /// The same less what the idle power of the same process would have taken in that time.
+    pub net_joules_per_token: Reading,
+    /// Energy of the window over its length, in watts.
+    pub watts: Reading,
+    /// Mean power of the idle windows of the same process, in watts.
+    pub idle_watts: Option<f64>,
+    /// How far those idle powers lie apart, as a share of their mean; nothing for a single window.
+    pub idle_difference: Option<f64>,
+    /// What the counters covered; nothing where no total could be formed.
+    pub basis: Option<EnergyBasis>,
+}
+
+/// What an energy figure rests on. Figures on different bases are never compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnergyBasis {
+    /// Where the figures come from.
+    pub provenance: Provenance,
+    /// Name of the source.
+    pub source: String,
+    /// The domains that make up the total.
+    pub domains: BTreeSet<String>,
+}
+
+impl Round {
+    /// Reduces the lines of one round.
+    pub fn of(job: &Job, number: u32, lines: &RoundLines<'_>) -> Round {
+        let prefill = lines.newest(Phase::Prefill);
+        let decode = lines.newest(Phase::Decode);
+        let bandwidth = lines.newest(Phase::ReadBandwidth);
+        let loaded = newest(&lines.loaded, |l| &l.place);
+        let memory = newest(&lines.memory, |m| &m.place);
+
+        let prefill_tokens_per_second = prefill.map(tokens_per_second);
+        let decode_tokens_per_second = decode.map(tokens_per_second);
+        let read_bandwidth = bandwidth.map(bandwidth_of);
+        let decode_bandwidth = match (loaded, decode, &decode_tokens_per_second) {
+            (Some(loaded), Some(sample), Some(speed)) => Some(
+                speed
+                    .clone()
+                    .map(|speed| decode_bytes_per_token(job, loaded, sample) * speed * 1e-9),
+            ),
+            _ => None,
+        };
+        Round {
+            number,
+            load_seconds: loaded.map(|l| Ok(l.duration_ns as f64 * 1e-9)),
+            prefill_tokens_per_second,
+            first_token_ms: prefill.map(|s| Ok(median_seconds(s)? * 1e3)),
+            decode_tokens_per_second,
+            bandwidth_share_percent: share_percent(&decode_bandwidth, &read_bandwidth),
+            decode_gb_per_second: decode_bandwidth,
+            read_bandwidth_gb_per_second: read_bandwidth,
+            peak_bytes: memory.map(|m| bytes(m.peak_bytes)),
+            anonymous_bytes: memory.map(|m| bytes(m.anonymous_bytes)),
+            file_bytes: memory.map(|m| bytes(m.file_bytes)),
+            prefill_energy: prefill.map_or_else(PhaseEnergy::default, |s| lines.energy_of(s)),
+            decode_energy: decode.map_or_else(PhaseEnergy::default, |s| lines.energy_of(s)),
+        }
+    }
+}
+
+/// The lines of one round, of every process that worked on it.
+#[derive(Debug, Default)]
+pub struct RoundLines<'a> {
+    /// What was loaded.
+    pub loaded: Vec<&'a Loaded>,
+    /// Finished windows.
+    pub samples: Vec<&'a Sample>,
+    /// Memory of the workers.
+    pub memory: Vec<&'a Memory>,
+}
+
+impl<'a> RoundLines<'a> {
+    fn newest(&self, phase: Phase) -> Option<&'a Sample> {
+        let of_phase: Vec<&Sample> = self
+            .samples
+            .iter()
+            .copied()
+            .filter(|s| s.phase == phase)
+            .collect();
+        newest(&of_phase, |s| &s.place)
+    }
+
+    fn energy_of(&self, sample: &Sample) -> PhaseEnergy {
+        let window = match &sample.energy {
+            Energy::Measured(window) => window,
+            Energy::Unavailable { reason } => return PhaseEnergy::without(reason),
+        };
+        let tokens = f64::from(sample.tokens) * sample.durations_ns.len() as f64;
+        let seconds = window.window_ns as f64 * 1e-9;
+        let joules = match window.total_joules() {
+            _ if tokens == 0.0 || seconds == 0.0 => {
+                return PhaseEnergy::without("the window holds no tokens or no time");
+            }
+            Err(fault) => return PhaseEnergy::without(&fault),
+            Ok(joules) => joules,
+        };
+        let (idle, idle_difference) = self.idle_watts(&sample.place, &basis_of(window));
+        let net = idle.clone().and_then(|idle_watts| {
+            let net = joules - idle_watts * seconds;
+            if net > 0.0 {
+                Ok(net / tokens)
+            } else {
+                Err("idle power is as high as the power of the window".to_owned())
+            }
+        });
+        PhaseEnergy {
+            joules_per_token: Some(Ok(joules / tokens)),
+            net_joules_per_token: Some(net),
+            watts: Some(Ok(joules / seconds)),
+            idle_watts: idle.ok(),
+            idle_difference,
+            basis: Some(basis_of(window)),
+        }
+    }
+
+    /// Mean power of the idle windows of one process, and how far they lie apart as a share of it.
+    fn idle_watts(&self, place: &Place, basis: &EnergyBasis) -> (Result<f64, String>, Option<f64>) {
+        let mut powers = Vec::new();
+        for sample in &self.samples {
+            if sample.phase != Phase::Idle || sample.place != *place {
+                continue;
+            }
+            match idle_power(sample, basis) {
+                Ok(power) => powers.push(power),
+                Err(reason) => return (Err(format!("idle window: {reason}")), None),
+            }
+        }
+        if powers.is_empty() {
+            return (Err("no idle window in this round".to_owned()), None);
+        }
+        let mean = powers.iter().sum::<f64>() / powers.len() as f64;
+        let highest = powers.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let lowest = powers.iter().copied().fold(f64::INFINITY, f64::min);
+        let difference = (powers.len() > 1 && mean > 0.0).then(|| (highest - lowest) / mean);
+        (Ok(mean), difference)
+    }
+}
+
+impl PhaseEnergy {
+    /// The window was finished and gives no energy.
+    pub(crate) fn without(reason: &str) -> PhaseEnergy {
+        let missing: Reading = Some(Err(reason.to_owned()));
+        PhaseEnergy {
+            joules_per_token: missing.clone(),
+            net_joules_per_token: missing.clone(),
+            watts: missing,
+            ..PhaseEnergy::default()
+        }
+    }
+}
+
+fn idle_power(sample: &Sample, basis: &EnergyBasis) -> Result<f64, String> {
+    match &sample.energy {
+        Energy::Unavailable { reason } => Err(reason.clone()),
+        Energy::Measured(window) if window.window_ns == 0 => Err("it lasted 0 ns".to_owned()),
+        Energy::Measured(window) if basis_of(window) != *basis => {
+            Err("it was read from other counters".to_owned())
+        }
+        Energy::Measured(window) => Ok(window.total_joules()? / (window.window_ns as f64 * 1e-9)),
+    }
+}
+
+fn basis_of(window: &WindowEnergy) -> EnergyBasis {
+    let counted = window.domains.iter().filter(|d| d.counted);
+    EnergyBasis {
+        provenance: window.provenance,
+        source: window.source.clone(),
+        domains: counted.map(|d| d.name.clone()).collect(),
+    }
+}
+
+/// The last of those lines that the newest process wrote.
+fn newest<'a, T>(lines: &[&'a T], place: fn(&T) -> &Place) -> Option<&'a T> {
+    // `max_by_key` gives the last of equal ones.
+    lines.iter().copied().max_by_key(|line| place(line).process)
+}
+
+fn median_seconds(sample: &Sample) -> Result<f64, String> {
+    let seconds: Vec<f64> = sample
+        .durations_ns
+        .iter()
+        .map(|ns| *ns as f64 * 1e-9)
+        .collect();
+    match median(&seconds) {
+        None => Err("the window holds no repetition".to_owned()),
+        Some(0.0) => Err("the repetitions lasted 0 ns".to_owned()),
+        Some(seconds) => Ok(seconds),
+    }
+}
+
+fn tokens_per_second(sample: &Sample) -> Result<f64, String> {
+    if sample.tokens == 0 {
+        return Err("the window holds no tokens".to_owned());
+    }
+    Ok(f64::from(sample.tokens) / median_seconds(sample)?)
+}
+
+fn bandwidth_of(sample: &Sample) -> Result<f64, String> {
+    let bytes = sample.bytes.ok_or("the window does not tell its bytes")?;
+    Ok(bytes as f64 / median_seconds(sample)? * 1e-9)
+}
+
+/// Weights once, and the keys and values of the mean position attended: the prompt and half of what is decoded.
+fn decode_bytes_per_token(job: &Job, loaded: &Loaded, decode: &Sample) -> f64 {
+    let mean_positions = f64::from(job.prefill_tokens) + f64::from(decode.tokens) / 2.0;
+    loaded.weights_bytes_per_token as f64 + loaded.kv_bytes_per_position as f64 * mean_positions
+}
+
+fn share_percent(part: &Reading, whole: &Reading) -> Reading {
+    match (part, whole) {
+        (Some(Ok(part)), Some(Ok(whole))) if *whole > 0.0 => Some(Ok(part / whole * 100.0)),
+        (Some(Err(reason)), _) | (_, Some(Err(reason))) => Some(Err(reason.clone())),
+        _ => None,
+    }
+}
+
+fn bytes(bytes: Option<u64>) -> Result<f64, String> {
+    bytes
+        .map(|bytes| bytes as f64)
+        .ok_or_else(|| "the system does not tell it".to_owned())
+}

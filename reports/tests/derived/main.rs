@@ -1,0 +1,6 @@
+//! What is derived from a stored run: figures, comparisons, tables and pages.
+
+mod golden;
+mod summary;
+mod support;
+mod variants;
