@@ -81,8 +81,10 @@ impl Unavailable {
             }
             Unavailable::ModuleNotLoaded { module, .. } => Some(format!("sudo modprobe {module}")),
             Unavailable::NoPermission { path, .. } => {
-                // <root>/class/powercap/intel-rapl:0/energy_uj -> <root>/class/powercap
-                let zones = path.ancestors().nth(2).unwrap_or(path).display();
+                // <root>/class/powercap/intel-rapl:0/energy_uj -> <root>/class/powercap, where all zones lie side by side.
+                let mut folders = path.ancestors();
+                let zones = folders.find(|p| p.ends_with("powercap")).unwrap_or(path);
+                let zones = zones.display();
                 Some(format!(
                     "one of these (root is not needed for all of bitbench):\n\
                      sudo setcap cap_dac_read_search+ep {program}   # until the file is built anew\n\

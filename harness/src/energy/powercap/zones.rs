@@ -50,7 +50,11 @@ pub(super) fn list(sys: &SysFs) -> Result<Vec<Zone>, Unavailable> {
         }
         Err(_) => return Ok(Vec::new()),
     };
-    let mut found = BTreeMap::new();
+    // The flat paths first: they are the shorter ones, and those that remedies name.
+    let mut found: BTreeMap<Key, PathBuf> = BTreeMap::new();
+    for name in &names {
+        found.extend(key(name).map(|key| (key, class.join(name))));
+    }
     for name in &names {
         visit(sys, &class.join(name), name, DEPTH, &mut found);
     }
