@@ -41,12 +41,12 @@ enum State {
 
 /// What the caller and the poller share. Whoever holds the lock reads the source: readings never overlap.
 struct Shared {
-    source: Mutex<Shelf>,
+    reader: Mutex<Reader>,
     changed: Condvar,
     poll_every: Duration,
 }
 
-struct Shelf {
+struct Reader {
     source: Box<dyn EnergySource>,
     window: Option<OpenWindow>,
     quit: bool,
@@ -94,7 +94,7 @@ impl Meter {
         let shortest_window = domains.iter().map(|d| d.min_window).max();
         let shared = Arc::new(Shared {
             poll_every: poll_every(domains),
-            source: Mutex::new(Shelf {
+            reader: Mutex::new(Reader {
                 source,
                 window: None,
                 quit: false,
@@ -138,10 +138,10 @@ impl Meter {
     pub fn begin(&mut self) -> Window {
         self.latest += 1;
         if let State::Open { shared, .. } = &self.state {
-            let mut shelf = shared.lock();
-            let first = shelf.read();
-            shelf.window = Some(OpenWindow::open(first));
-            drop(shelf);
+            let mut reader = shared.lock();
+            let first = reader.read();
+            reader.window = Some(OpenWindow::open(first));
+            drop(reader);
             shared.changed.notify_one();
         }
         Window {
@@ -161,11 +161,11 @@ impl Meter {
         if window.number != self.latest {
             return unavailable("another window was begun before this one ended");
         }
-        let mut shelf = shared.lock();
-        let last = shelf.read();
-        match shelf.window.take() {
-            Some(open) => open.close(last, shelf.source.info()),
-            None => unavailable("the window was ended twice"),
+        let mut reader = shared.lock();
+        let last = reader.read();
+        match reader.window.take() {
+            Some(open) => open.close(last, reader.source.info()),
+            None => unavailable("the window is of another meter"),
         }
     }
 }
@@ -183,7 +183,7 @@ impl Drop for Meter {
     }
 }
 
-impl Shelf {
+impl Reader {
     /// Reads all counters; a reading that was preempted is made again.
     fn read(&mut self) -> Snapshot {
         let mut best = self.source.snapshot();
@@ -201,32 +201,32 @@ impl Shelf {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Shelf> {
+    fn lock(&self) -> MutexGuard<'_, Reader> {
         // A panic under the lock leaves at worst a window without a poll, which the next reading notices.
-        self.source.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the counters of the open window, if any, every [`Shared::poll_every`]; parked otherwise.
     fn poll(&self) {
-        let mut shelf = self.lock();
-        while !shelf.quit {
-            if shelf.window.is_none() {
-                shelf = self
+        let mut reader = self.lock();
+        while !reader.quit {
+            if reader.window.is_none() {
+                reader = self
                     .changed
-                    .wait(shelf)
+                    .wait(reader)
                     .unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             let (guard, wait) = self
                 .changed
-                .wait_timeout(shelf, self.poll_every)
+                .wait_timeout(reader, self.poll_every)
                 .unwrap_or_else(PoisonError::into_inner);
-            shelf = guard;
-            if wait.timed_out() && !shelf.quit && shelf.window.is_some() {
-                let snapshot = shelf.read();
-                let shelf = &mut *shelf;
-                if let Some(window) = &mut shelf.window {
-                    window.poll(snapshot, &shelf.source.info().domains);
+            reader = guard;
+            if wait.timed_out() && !reader.quit && reader.window.is_some() {
+                let snapshot = reader.read();
+                let reader = &mut *reader;
+                if let Some(window) = &mut reader.window {
+                    window.poll(snapshot, &reader.source.info().domains);
                 }
             }
         }

@@ -140,6 +140,9 @@ mod tests {
         }
     }
 
+    /// Domain, the two readings, the time between them, and what must come of it.
+    type Case<'a> = (&'a Domain, u64, u64, Duration, Result<Advance, &'a str>);
+
     #[test]
     fn each_fault_has_its_case_and_text() {
         let s = Duration::from_secs;
@@ -148,7 +151,7 @@ mod tests {
         let unknown = domain(None);
         let step = |uj| Ok(Advance { uj, wrapped: false });
         let wrap = |uj| Ok(Advance { uj, wrapped: true });
-        let cases: &[(&Domain, u64, u64, Duration, Result<Advance, &str>)] = &[
+        let cases: &[Case] = &[
             (&client, 5, 5, s(1), step(0)),
             (&client, 0, 45_000_000, s(1), step(45_000_000)),
             // The last value before the wrap, and the first after it.
