@@ -202,8 +202,12 @@ fn one_core_and_mirrored_dies_of_amd_are_not_counted() {
     assert_eq!(window.domains.len(), 2);
 }
 
-/// One attempt of a free-running check; none when the machine was too busy for it to mean something.
-fn free_running(args: &str, time: Duration, expected_joules: fn(f64, f64) -> f64) -> Option<f64> {
+/// One attempt of a free-running check: done, or why the machine was too busy for it to mean something.
+fn free_running(
+    args: &str,
+    time: Duration,
+    expected_joules: fn(f64, f64) -> f64,
+) -> Result<(), String> {
     let mut fake = Fake::start(args);
     let start = fake.started();
     std::thread::sleep(Duration::from_millis(20));
@@ -213,24 +217,33 @@ fn free_running(args: &str, time: Duration, expected_joules: fn(f64, f64) -> f64
     std::thread::sleep(time);
     let energy = meter.end(window);
     let to = now() - start;
-    let ledger = fake.stop();
+    let late = fake.stop().late;
     let window = measured(energy);
-    let window_time = Duration::from_nanos(window.window_ns);
-    if ledger.late > time / 200 || (to - from).saturating_sub(window_time) > time / 500 {
-        println!("late by {:?}: not judged", ledger.late);
-        return None;
+    let package = &window.domains[0];
+    // The test itself was kept from running: between its clock and the readings, or between two polls.
+    let outside = (to - from).saturating_sub(Duration::from_nanos(window.window_ns));
+    if let Some(fault) = &package.fault {
+        assert!(fault.starts_with("last reading was"), "{fault}");
+        return Err(fault.clone());
     }
     let expected = expected_joules(from.as_secs_f64(), to.as_secs_f64());
     let found = joules(&window, "package-0");
     let error = error(found, expected);
-    let wraps = window.domains[0].wraps;
-    let polls = window.polls;
+    let (wraps, polls) = (package.wraps, window.polls);
     println!(
-        "{found:.3} J, expected {expected:.3} J: {:.4} %, {wraps} wraps, {polls} polls",
+        "{found:.3} J, expected {expected:.3} J: {:.4} %, {wraps} wraps, {polls} polls, late {late:?}",
         100.0 * error
     );
-    assert!(error < 0.01, "{found} J, not {expected} J");
-    Some(error)
+    if error < 0.01 {
+        return Ok(());
+    }
+    // The highest power is twice the mean, and both ends of the window can be late.
+    if (late + outside) * 4 > time / 100 {
+        return Err(format!(
+            "{found} J, not {expected} J, with the fake late by {late:?}"
+        ));
+    }
+    panic!("{found} J, not {expected} J");
 }
 
 fn now() -> Duration {
@@ -243,10 +256,14 @@ fn now() -> Duration {
 
 /// Tries a few times; a machine that is busy all along has its say in the tests against the ledger.
 fn within_one_percent(args: &str, time: Duration, expected_joules: fn(f64, f64) -> f64) {
-    let tried = (0..3).find_map(|_| free_running(args, time, expected_joules));
-    if tried.is_none() {
-        crate::permissions::skip("the machine was too busy for a check in real time");
+    let mut excuse = String::new();
+    for _ in 0..3 {
+        match free_running(args, time, expected_joules) {
+            Ok(()) => return,
+            Err(busy) => excuse = busy,
+        }
     }
+    crate::permissions::skip(&format!("the machine is too busy: {excuse}"));
 }
 
 #[test]
