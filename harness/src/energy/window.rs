@@ -65,6 +65,12 @@ fn updates(window: Duration, update_period: Duration) -> u128 {
     window.as_nanos() / update_period.as_nanos().max(1)
 }
 
+/// One value of a snapshot. A source that gives too few has lost a counter: the total must not become a smaller one.
+fn reading(snapshot: &Snapshot, index: usize) -> Result<u64, ReadFault> {
+    let value = snapshot.counters_uj.get(index).cloned();
+    value.unwrap_or(Err(ReadFault::Gone))
+}
+
 /// A window that is open: the first reading, the last, and what happened in between.
 #[derive(Debug)]
 pub struct OpenWindow {
@@ -113,11 +119,11 @@ impl OpenWindow {
         }
         // The two values were read this far apart at most.
         let dt = snapshot.after.saturating_sub(self.last.before);
-        let values = self.last.counters_uj.iter().zip(&snapshot.counters_uj);
-        for ((tally, domain), (prev, cur)) in self.tallies.iter_mut().zip(domains).zip(values) {
+        for (index, (tally, domain)) in self.tallies.iter_mut().zip(domains).enumerate() {
             if tally.fault.is_some() {
                 continue;
             }
+            let (prev, cur) = (reading(&self.last, index), reading(&snapshot, index));
             match tally.step(prev, cur, dt, domain) {
                 Ok(0) if dt >= STANDSTILL => {
                     tally.fault = Some(WindowFault::DidNotMove { time: dt });
@@ -146,10 +152,10 @@ impl OpenWindow {
         }
         let window = self.last.at().saturating_sub(self.first.at());
         let mut domains = Vec::new();
+        self.tallies.resize_with(info.domains.len(), Tally::default);
         for (index, (domain, tally)) in info.domains.iter().zip(self.tallies).enumerate() {
-            // The tallies were made from the first reading, so it has a value for each.
-            let start_uj = match &self.first.counters_uj[index] {
-                Ok(start_uj) => *start_uj,
+            let start_uj = match reading(&self.first, index) {
+                Ok(start_uj) => start_uj,
                 Err(fault) if domain.info.counted => {
                     return Energy::Unavailable {
                         reason: format!("{}: {fault}", domain.info.name),
@@ -164,10 +170,7 @@ impl OpenWindow {
                 kind: domain.info.kind,
                 counted: domain.info.counted,
                 start_uj,
-                end_uj: match self.last.counters_uj.get(index) {
-                    Some(Ok(end_uj)) => Some(*end_uj),
-                    _ => None,
-                },
+                end_uj: reading(&self.last, index).ok(),
                 wraps,
                 energy_uj: energy.as_ref().ok().copied(),
                 fault: energy.err().map(|fault| fault.to_string()),
@@ -187,14 +190,12 @@ impl Tally {
     /// How far one step went, in microjoules.
     fn step(
         &mut self,
-        prev: &Result<u64, ReadFault>,
-        cur: &Result<u64, ReadFault>,
+        prev: Result<u64, ReadFault>,
+        cur: Result<u64, ReadFault>,
         dt: Duration,
         domain: &Domain,
     ) -> Result<u64, WindowFault> {
-        let prev_uj = prev.clone()?;
-        let cur_uj = cur.clone()?;
-        let advance = delta::delta(prev_uj, cur_uj, dt, domain)?;
+        let advance = delta::delta(prev?, cur?, dt, domain)?;
         self.wraps += u32::from(advance.wrapped);
         Ok(advance.uj)
     }

@@ -190,6 +190,15 @@ fn faults_of_one_domain_leave_the_other_its_figure() {
             vec![at(0, Ok(5), 0), at(2000, Ok(50), 9), at(4000, Ok(50), 10)],
             "did not move for 2.000 s",
         ),
+        // The first thing that went wrong is named, not the last.
+        (
+            vec![
+                at(0, Ok(30_000_000_000), 0),
+                at(500, Ok(0), 9),
+                at(1000, Err(ReadFault::Gone), 10),
+            ],
+            "went backwards",
+        ),
     ];
     for (readings, expected) in cases {
         let fault = package_fault(readings);
@@ -220,6 +229,21 @@ fn a_counted_domain_that_is_gone_from_the_start_voids_the_window() {
     first.counters_uj[1] = Err(ReadFault::Gone);
     let window = measured(run([first, at(1000, Ok(9), 9)]));
     assert_eq!(window.domains.len(), 1);
+}
+
+#[test]
+fn a_source_that_gives_too_few_values_gives_no_total() {
+    let none = |s: Snapshot| Snapshot {
+        counters_uj: Vec::new(),
+        ..s
+    };
+    let (first, middle, last) = (at(0, Ok(0), 0), at(500, Ok(5), 5), at(1000, Ok(9), 9));
+    let energy = run([none(first.clone()), middle.clone(), last.clone()]);
+    assert!(matches!(energy, Energy::Unavailable { .. }));
+    let energy = run([first.clone(), none(middle.clone()), last.clone()]);
+    assert!(measured(energy).total_joules().is_err());
+    let energy = run([first, middle, none(last)]);
+    assert!(measured(energy).total_joules().is_err());
 }
 
 #[test]
