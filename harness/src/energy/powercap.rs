@@ -1,0 +1,321 @@
+//! RAPL counters through the kernel's powercap files: `/sys/class/powercap/intel-rapl:0/energy_uj` and its like.
+//!
+//! [`zones`] lists what is there; this file decides what is read and what counts. The rules, each with its reason, are
+//! beside the code; those that most tools got wrong at some time:
+//!
+//! - `psys` contains `package-N` contains `core` and `uncore`; `dram` is a child folder but no part of its package.
+//! - `intel-rapl-mmio` shows packages that `intel-rapl` already has (same MSRs, other door).
+//! - On AMD, `core` is one core: the driver maps PP0 to the per-core MSR 0xC001029A (`intel_rapl_msr.c`).
+//! - `enabled` tells whether a power limit is enforced, not whether the counter works; it is not read.
+
+mod zones;
+
+use super::reading::{ReadFault, Snapshot, parse_counter};
+use super::sysfs::{CounterFile, FILE_BYTES, SysFs, Vendor};
+use super::unavailable::Unavailable;
+use super::{Domain, EnergySource, SourceInfo, SourceKind};
+use bitbench_reports::record::{DomainInfo, DomainKind, Provenance};
+use std::time::Duration;
+use zones::{Zone, ZoneName};
+
+/// The control type of the MSR driver; the TPMI driver of newer Xeons takes the same name.
+const RAPL: &str = "intel-rapl";
+/// The same packages through memory-mapped registers (client parts, for the thermal daemon).
+const RAPL_MMIO: &str = "intel-rapl-mmio";
+
+/// "The energy counters are updated approximately every 1ms" (Intel SDM volume 3B, 15.10.3; AMD alike).
+const UPDATE_PERIOD: Duration = Duration::from_millis(1);
+
+/// No package takes this much; the largest sold take 500 W.
+const MAX_WATTS: u32 = 1000;
+
+/// A hundred updates: the error of two readings is then 1 % at most.
+const MIN_WINDOW: Duration = Duration::from_millis(100);
+
+/// With SGX enabled Intel adds noise to RAPL readings (INTEL-SA-00389), which evens out over seconds only.
+const MIN_WINDOW_SGX: Duration = Duration::from_secs(10);
+
+pub(super) static KIND: SourceKind = SourceKind {
+    name: "powercap",
+    open,
+};
+
+/// Open counters, in the order of the domains.
+struct Powercap {
+    info: SourceInfo,
+    counters: Vec<Box<dyn CounterFile>>,
+}
+
+impl EnergySource for Powercap {
+    fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+
+    fn snapshot(&mut self) -> Snapshot {
+        Snapshot::take(|| self.counters.iter().map(|c| read(c.as_ref())).collect())
+    }
+}
+
+/// Reads one counter.
+fn read(counter: &dyn CounterFile) -> Result<u64, ReadFault> {
+    let mut buffer = [0; FILE_BYTES];
+    let length = counter.read_start(&mut buffer)?;
+    parse_counter(&buffer[..length])
+}
+
+/// A zone that is going to be read.
+struct Chosen {
+    zone: Zone,
+    name: ZoneName,
+    counter: Box<dyn CounterFile>,
+}
+
+fn open(sys: &SysFs) -> Result<Box<dyn EnergySource>, Unavailable> {
+    let listed = zones::list(sys)?;
+    let mut ignored = Vec::new();
+    let chosen = choose(sys, listed, &mut ignored)?;
+    let packages = chosen.iter().filter(|c| c.name.is_package()).count();
+    if packages == 0 {
+        return Err(nothing(sys));
+    }
+
+    let mut info = SourceInfo {
+        name: KIND.name,
+        provenance: match (sys.is_overridden(), sys.cpu().hypervisor) {
+            (true, _) => Provenance::Simulated,
+            (false, true) => Provenance::MeasuredVirtualised,
+            (false, false) => Provenance::MeasuredCounter,
+        },
+        domains: Vec::new(),
+        caveats: Vec::new(),
+    };
+    let mut counters = Vec::new();
+    for Chosen {
+        zone,
+        name,
+        counter,
+    } in chosen
+    {
+        info.domains.push(domain(sys, &zone, &name, packages));
+        counters.push(counter);
+    }
+    info.caveats = caveats(sys, &info, &ignored);
+    Ok(Box::new(Powercap { info, counters }))
+}
+
+/// Takes one zone for each name, and says of every other why not.
+fn choose(
+    sys: &SysFs,
+    listed: Vec<Zone>,
+    ignored: &mut Vec<String>,
+) -> Result<Vec<Chosen>, Unavailable> {
+    let mut chosen: Vec<Chosen> = Vec::new();
+    let mut failed: Vec<(Zone, ZoneName, Unavailable)> = Vec::new();
+    // The list has all of `intel-rapl` before `intel-rapl-mmio`: a twin finds its original here, or the original's failure.
+    for zone in listed {
+        if zone.control_type != RAPL && zone.control_type != RAPL_MMIO {
+            ignored.push(format!("{} (not a RAPL zone)", zone.id));
+            continue;
+        }
+        let name = match &zone.name {
+            Ok(name) => ZoneName::parse(name, zone.parent_name.as_deref()),
+            Err(_) => ZoneName::unknown(&zone.id),
+        };
+        if let Some(taken) = chosen.iter().find(|c| c.name.text == name.text) {
+            ignored.push(format!(
+                "{} (same {} as {})",
+                zone.id, name.text, taken.zone.id
+            ));
+            continue;
+        }
+        match open_counter(sys, &zone) {
+            Ok(counter) => chosen.push(Chosen {
+                zone,
+                name,
+                counter,
+            }),
+            Err(reason) => failed.push((zone, name, reason)),
+        }
+    }
+
+    for (zone, name, reason) in failed {
+        if chosen.iter().any(|c| c.name.text == name.text) {
+            ignored.push(format!("{} ({reason})", zone.id));
+            continue;
+        }
+        // A sum over the packages that happen to be readable would be a smaller one; memory that only lacks permission
+        // would change the meaning of the total from one user to the next.
+        let denied = matches!(reason, Unavailable::NoPermission { .. });
+        let twin = zone.control_type == RAPL_MMIO && chosen.iter().any(|c| c.name.is_package());
+        let needed = match name.kind(sys.cpu().vendor) {
+            DomainKind::Package => true,
+            DomainKind::Dram => denied,
+            // Nothing is known of it, not even its name: it may be a package.
+            DomainKind::Other => zone.name.is_err() && zone.parent.is_none() && !twin,
+            _ => false,
+        };
+        if needed {
+            return Err(reason);
+        }
+        ignored.push(format!("{} {} ({reason})", zone.id, name.text));
+    }
+    if sys.cpu().vendor == Vendor::Amd {
+        drop_mirrors(&mut chosen, ignored);
+    }
+    Ok(chosen)
+}
+
+/// Opens the counter of a zone and reads it once.
+fn open_counter(sys: &SysFs, zone: &Zone) -> Result<Box<dyn CounterFile>, Unavailable> {
+    let path = zone.path.join("energy_uj");
+    if let Err(fault) = &zone.name {
+        return Err(explain(sys, zone, zone.path.join("name"), fault.clone()));
+    }
+    let open = || {
+        let counter = sys.open(&path)?;
+        read(counter.as_ref())?;
+        Ok(counter)
+    };
+    open().map_err(|fault| explain(sys, zone, path.clone(), fault))
+}
+
+/// What a fault at opening time means.
+fn explain(sys: &SysFs, zone: &Zone, path: std::path::PathBuf, fault: ReadFault) -> Unavailable {
+    match fault {
+        ReadFault::Denied => Unavailable::NoPermission {
+            mode: sys.mode(&path),
+            path,
+        },
+        // The kernel gives every RAPL zone its counter; who lists a zone without one has hidden it.
+        ReadFault::Gone => Unavailable::Masked {
+            zone: zone.id.clone(),
+            path: zone.path.join("energy_uj"),
+        },
+        fault => Unavailable::Broken { path, fault },
+    }
+}
+
+/// Keeps one die of each package: on AMD the dies of a package show the counter of the whole socket, and a sum would count it
+/// once for each (the kernel's `rapl` PMU was corrected to package scope for that). On Intel each die has its own (Cascade
+/// Lake-AP), and they are summed.
+fn drop_mirrors(chosen: &mut Vec<Chosen>, ignored: &mut Vec<String>) {
+    let dies = |c: &Chosen| c.name.package.and_then(|p| Some((p, c.name.die?)));
+    let lowest = |package| {
+        let of_package = chosen
+            .iter()
+            .filter_map(dies)
+            .filter(|(p, _)| *p == package);
+        of_package.map(|(_, die)| die).min()
+    };
+    let is_mirror = |c: &Chosen| {
+        dies(c).filter(|(package, die)| lowest(*package).is_some_and(|low| *die > low))
+    };
+    let mirrors: Vec<_> = chosen.iter().map(is_mirror).collect();
+    let mut mirror = mirrors.into_iter();
+    chosen.retain(|c| match mirror.next().flatten() {
+        Some((package, _)) => {
+            ignored.push(format!(
+                "{} {} (mirrors the counter of package {package})",
+                c.zone.id, c.name.text
+            ));
+            false
+        }
+        None => true,
+    });
+}
+
+/// Describes a zone that is read.
+fn domain(sys: &SysFs, zone: &Zone, name: &ZoneName, packages: usize) -> Domain {
+    let cpu = sys.cpu();
+    let kind = name.kind(cpu.vendor);
+    let range = sys.open(&zone.path.join("max_energy_range_uj"));
+    let range_uj = range.ok().and_then(|file| read(file.as_ref()).ok());
+    let max_watts = match kind {
+        // All packages, and the rest of the board.
+        DomainKind::Platform => {
+            MAX_WATTS.saturating_mul(u32::try_from(packages + 1).unwrap_or(u32::MAX))
+        }
+        _ => MAX_WATTS,
+    };
+    let noisy = cpu.sgx && cpu.vendor == Vendor::Intel;
+    Domain {
+        info: DomainInfo {
+            name: name.text.clone(),
+            kind,
+            counted: matches!(kind, DomainKind::Package | DomainKind::Dram),
+            // A range of 0 is no range.
+            range_uj: range_uj.filter(|range_uj| *range_uj > 0),
+            origin: zone.path.join("energy_uj").display().to_string(),
+        },
+        update_period: UPDATE_PERIOD,
+        max_watts,
+        min_window: if noisy { MIN_WINDOW_SGX } else { MIN_WINDOW },
+    }
+}
+
+/// What a reader of the figures must know.
+fn caveats(sys: &SysFs, info: &SourceInfo, ignored: &[String]) -> Vec<String> {
+    let cpu = sys.cpu();
+    let mut caveats = Vec::new();
+    match info.provenance {
+        Provenance::Simulated => caveats
+            .push("SIMULATED counters (--sysfs-root): the figures cannot be published".to_owned()),
+        Provenance::MeasuredVirtualised => caveats.push(
+            "virtual machine: the hypervisor apportions the counters of its host among its guests"
+                .to_owned(),
+        ),
+        _ => {}
+    }
+    if !info.domains.iter().any(|d| d.info.kind == DomainKind::Dram) {
+        caveats.push(
+            "package only: DRAM is not metered on this CPU; not comparable with package+DRAM figures".to_owned(),
+        );
+    }
+    caveats.push(
+        "RAPL covers the whole machine: other processes, and neighbours of a container, are in the figures".to_owned(),
+    );
+    if cpu.sgx && cpu.vendor == Vendor::Intel {
+        let seconds = MIN_WINDOW_SGX.as_secs();
+        caveats.push(format!(
+            "SGX is enabled: Intel adds noise to RAPL; windows below {seconds} s give no figure"
+        ));
+    }
+    for domain in info.domains.iter().filter(|d| d.info.range_uj.is_none()) {
+        caveats.push(format!(
+            "{}: range unknown (max_energy_range_uj): a window in which the counter wraps gives no figure",
+            domain.info.name
+        ));
+    }
+    if info
+        .domains
+        .iter()
+        .any(|d| d.info.kind == DomainKind::OneCore)
+    {
+        caveats.push("core is one core only on AMD; not part of the total".to_owned());
+    }
+    if !ignored.is_empty() {
+        caveats.push(format!("ignored: {}", ignored.join(", ")));
+    }
+    caveats
+}
+
+/// Why there is no package zone at all.
+fn nothing(sys: &SysFs) -> Unavailable {
+    let folder = sys.path("class/powercap");
+    let missing = match sys.list(&folder) {
+        Err(_) => format!("no {}", folder.display()),
+        Ok(names) if !names.iter().any(|n| n.starts_with(RAPL)) => {
+            format!("no {}/{RAPL}", folder.display())
+        }
+        Ok(_) => format!("no package zone in {}", folder.display()),
+    };
+    let module = "intel_rapl_msr";
+    let cpu = sys.cpu();
+    if cpu.hypervisor {
+        Unavailable::VirtualMachine { missing }
+    } else if cpu.vendor != Vendor::Other && sys.list(&sys.path("module/intel_rapl_msr")).is_err() {
+        Unavailable::ModuleNotLoaded { missing, module }
+    } else {
+        Unavailable::NotPresent { missing }
+    }
+}

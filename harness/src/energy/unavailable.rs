@@ -1,0 +1,153 @@
+//! Why a source cannot be opened, and what to do about it.
+
+use super::reading::ReadFault;
+use std::path::PathBuf;
+
+/// Why a source cannot be opened. The message says what was seen and why; [`Unavailable::remedy`] what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unavailable {
+    /// The machine has no such counters, as far as can be seen.
+    #[error("no RAPL counters ({missing})")]
+    NotPresent {
+        /// What was looked for.
+        missing: String,
+    },
+    /// There are none, and this is a virtual machine.
+    #[error(
+        "no RAPL counters ({missing}): this looks like a virtual machine (hypervisor flag set), and hypervisors normally \
+         hide them"
+    )]
+    VirtualMachine {
+        /// What was looked for.
+        missing: String,
+    },
+    /// The CPU should have counters, but their driver is not loaded.
+    #[error("no RAPL counters ({missing}): module not loaded: {module}")]
+    ModuleNotLoaded {
+        /// What was looked for.
+        missing: String,
+        /// The kernel module.
+        module: &'static str,
+    },
+    /// A counter is there, but this user may not read it.
+    #[error(
+        "{} is not readable by this user{}; Linux keeps energy counters to root since 5.10 (CVE-2020-8694)",
+        path.display(),
+        mode.map(|m| format!(" (mode {m:04o})")).unwrap_or_default()
+    )]
+    NoPermission {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits, where they can be seen.
+        mode: Option<u32>,
+    },
+    /// A zone is listed but its files are hidden by a container runtime.
+    #[error(
+        "zone {zone} is listed but {} is missing: container runtimes mask /sys/devices/virtual/powercap \
+         (GHSA-jq35-85cj-fj4p)",
+        path.display()
+    )]
+    Masked {
+        /// Name of the folder of the zone.
+        zone: String,
+        /// The file that is missing.
+        path: PathBuf,
+    },
+    /// A counter that the total needs is there, but gives no number.
+    #[error("{} cannot be used: {fault}", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What came out of it.
+        fault: ReadFault,
+    },
+}
+
+impl Unavailable {
+    /// The commands or settings that help, the narrowest first, one a line; absent where nothing would.
+    pub fn remedy(&self) -> Option<String> {
+        let program = std::env::current_exe()
+            .map_or_else(|_| "bitbench".to_owned(), |path| path.display().to_string());
+        self.remedy_for(&program)
+    }
+
+    /// As [`Unavailable::remedy`], for a program at a given path.
+    pub fn remedy_for(&self, program: &str) -> Option<String> {
+        match self {
+            Unavailable::NotPresent { .. } => None,
+            Unavailable::VirtualMachine { .. } => {
+                Some("run on the bare machine: a guest cannot meter its host".to_owned())
+            }
+            Unavailable::ModuleNotLoaded { module, .. } => Some(format!("sudo modprobe {module}")),
+            Unavailable::NoPermission { path, .. } => {
+                // <root>/class/powercap/intel-rapl:0/energy_uj -> <root>/class/powercap, where all zones lie side by side.
+                let mut folders = path.ancestors();
+                let zones = folders.find(|p| p.ends_with("powercap")).unwrap_or(path);
+                let zones = zones.display();
+                Some(format!(
+                    "one of these (root is not needed for all of bitbench):\n\
+                     sudo setcap cap_dac_read_search+ep {program}   # until the file is built anew\n\
+                     sudo chgrp \"$(id -g)\" {zones}/intel-rapl*/energy_uj && sudo chmod g+r {zones}/intel-rapl*/energy_uj   \
+                     # until the next boot\n\
+                     echo 'SUBSYSTEM==\"powercap\", KERNEL==\"intel-rapl*\", RUN+=\"/bin/chgrp '\"$(id -g)\"' /sys/%p/energy_uj\", \
+                     RUN+=\"/bin/chmod g+r /sys/%p/energy_uj\"' | sudo tee /etc/udev/rules.d/70-energy.rules && sudo udevadm \
+                     control --reload && sudo udevadm trigger -s powercap   # for good"
+                ))
+            }
+            Unavailable::Masked { .. } => Some(
+                "start the container with -v /sys/devices/virtual/powercap:/sys/devices/virtual/powercap:ro".to_owned(),
+            ),
+            Unavailable::Broken { path, .. } => Some(format!(
+                "sudo cat {}; sudo dmesg | grep -i rapl   # what the kernel has to say",
+                path.display()
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every message and remedy, word for word: what a user reads when there is no figure.
+    #[test]
+    fn messages_and_remedies_are_as_written() {
+        let path = PathBuf::from("/sys/class/powercap/intel-rapl:0/energy_uj");
+        let missing = "no /sys/class/powercap/intel-rapl".to_owned();
+        let reasons = [
+            Unavailable::NotPresent {
+                missing: missing.clone(),
+            },
+            Unavailable::VirtualMachine {
+                missing: missing.clone(),
+            },
+            Unavailable::ModuleNotLoaded {
+                missing,
+                module: "intel_rapl_msr",
+            },
+            Unavailable::NoPermission {
+                path: path.clone(),
+                mode: Some(0o400),
+            },
+            Unavailable::NoPermission {
+                path: path.clone(),
+                mode: None,
+            },
+            Unavailable::Masked {
+                zone: "intel-rapl:0".to_owned(),
+                path: path.clone(),
+            },
+            Unavailable::Broken {
+                path,
+                fault: ReadFault::Empty,
+            },
+        ];
+        let mut text = String::new();
+        for reason in reasons {
+            let remedy = reason.remedy_for("/opt/bitbench");
+            text += &format!("{reason}\n=> {}\n\n", remedy.unwrap_or("-".to_owned()));
+        }
+        assert_eq!(text, include_str!("unavailable.golden.txt"));
+    }
+}

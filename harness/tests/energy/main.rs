@@ -1,0 +1,7 @@
+//! Energy measurement without hardware: fixture trees, scripted counters, and a live counter of known power.
+
+mod live;
+mod permissions;
+mod powercap;
+mod scripted;
+mod tree;
