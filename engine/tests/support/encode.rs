@@ -53,13 +53,13 @@ fn nearest(number: f32, scale: f32, low: i16, high: i16) -> i16 {
     if scale == 0.0 {
         return 0;
     }
-    let ratio = (number / scale).round();
-    (low..=high)
-        .min_by(|a, b| {
-            let distance = |integer: &i16| (f32::from(*integer) - ratio).abs();
-            distance(a).total_cmp(&distance(b))
-        })
-        .unwrap()
+    let nearest = (number / scale).round();
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "an integer in a range of i16"
+    )]
+    let nearest = nearest.clamp(f32::from(low), f32::from(high)) as i16;
+    nearest
 }
 
 fn byte(integer: i16) -> u8 {
