@@ -4,31 +4,44 @@
 mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use bitbench_engine::model::{LoadError, LoadOptions, Model, formats, load};
 use bitbench_engine::weights::{DenseMatrix, LinearWeights};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use support::{GgufWriter, HIDDEN, Kv, Random, Tiny, tiny_model};
 
-/// The system's allocator, with what is held and the most that was.
+/// The system's allocator, with a count of what the loading threads hold and the most that it was.
 struct Counting;
 
-static HELD: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
+static HELD: AtomicIsize = AtomicIsize::new(0);
+static PEAK: AtomicIsize = AtomicIsize::new(0);
+
+thread_local! {
+    /// Whether this thread loads models: other tests run meanwhile.
+    static COUNTED: Cell<bool> = const { Cell::new(false) };
+}
+
+fn count(bytes: isize) {
+    if COUNTED.try_with(Cell::get).unwrap_or(false) {
+        let held = HELD.fetch_add(bytes, Relaxed) + bytes;
+        PEAK.fetch_max(held, Relaxed);
+    }
+}
 
 // SAFETY: every call goes to the system's allocator as it came; only numbers are kept beside.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let held = HELD.fetch_add(layout.size(), Relaxed) + layout.size();
-        PEAK.fetch_max(held, Relaxed);
+        count(layout.size().cast_signed());
         // SAFETY: the caller's promise about `layout` is handed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Relaxed);
+        count(-layout.size().cast_signed());
         // SAFETY: `pointer` came from `System.alloc` with this `layout`, since `alloc` takes all from there.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -37,19 +50,26 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Only one load at a time, so that the count is that of one load.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// The threads that load models, one model at a time.
+static LOADERS: LazyLock<Mutex<ThreadPool>> = LazyLock::new(|| {
+    let pool = ThreadPoolBuilder::new().num_threads(2);
+    let pool = pool.start_handler(|_| COUNTED.set(true)).build();
+    Mutex::new(pool.unwrap())
+});
 
 /// Loads `bytes` as a file, checks the memory that took, and reads all weights of what was accepted.
 fn attempt(case: &str, bytes: &[u8], options: LoadOptions) -> Result<(), LoadError> {
-    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hostile.gguf");
     std::fs::write(&path, bytes).unwrap();
-    let before = HELD.load(Relaxed);
-    PEAK.store(before, Relaxed);
-    let loaded = load(&path, options);
-    let peak = PEAK.load(Relaxed) - before;
+    let pool = LOADERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let loaded = pool.install(|| {
+        HELD.store(0, Relaxed);
+        PEAK.store(0, Relaxed);
+        load(&path, options)
+    });
+    let peak = PEAK.load(Relaxed).unsigned_abs();
+    drop(pool);
     let bound = 4 * bytes.len() + (1 << 20);
     assert!(
         peak <= bound,
@@ -58,6 +78,7 @@ fn attempt(case: &str, bytes: &[u8], options: LoadOptions) -> Result<(), LoadErr
     );
     match loaded {
         Ok(model) => {
+            assert!(peak > 0, "{case}: nothing was counted");
             read_all(&model);
             Ok(())
         }
