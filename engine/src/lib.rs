@@ -16,4 +16,5 @@ pub mod network;
 pub mod ops;
 pub mod session;
 pub mod threads;
+pub mod tokenizer;
 pub mod weights;

@@ -1,9 +1,16 @@
 //! What a network is made of: hyperparameters and canonical weights, from a file or a generator.
 
 mod config;
+mod error;
+pub mod formats;
+pub mod gguf;
+mod load;
 mod synthetic;
+mod ternarize;
 
 pub use config::{Activation, Architecture, Config, RopePairing};
+pub use error::LoadError;
+pub use load::{LoadOptions, load};
 
 use crate::weights::{DenseMatrix, LinearWeights};
 

@@ -1,0 +1,63 @@
+//! bitnet.cpp's format: blocks of 128 weights in 32 bytes of 2-bit codes; one f32 scale after the last block.
+//!
+//! Weight j of a block is in byte j % 32 at bits 7-2(j/32) and the one below: byte m holds weights m, m+32, m+64, m+96 from
+//! the top. Codes 0, 1, 2 stand for -1, 0, +1, multiplied by the scale; 3 is invalid. The blocks run over the row-major
+//! tensor; a row is a multiple of 128 here, as in all files known. 32 bytes are reserved for the scale, which fills the
+//! first 4 (bitnet.cpp `src/ggml-bitnet-mad.cpp`, `ggml_nbytes`).
+
+use super::{Scale, TensorFormat, TernaryView};
+
+const ELEMENTS: usize = 128;
+const BYTES: usize = ELEMENTS / 4;
+
+pub(super) static FORMAT: TensorFormat = TensorFormat {
+    name: "I2_S",
+    gguf_type: 36,
+    block_elements: ELEMENTS,
+    block_bytes: BYTES,
+    trailer_bytes: 32,
+    decode,
+    ternary: Some(TernaryView {
+        decode: decode_ternary,
+        has_invalid_code: |blocks| {
+            blocks
+                .chunks(4096)
+                .any(|bytes| bytes.iter().fold(0, |seen, b| seen | (b & (b >> 1) & 0x55)) != 0)
+        },
+        scale: Scale::Tensor(tensor_scale),
+    }),
+};
+
+fn tensor_scale(trailer: &[u8]) -> f32 {
+    trailer
+        .first_chunk()
+        .map_or(0.0, |bytes| f32::from_le_bytes(*bytes))
+}
+
+fn decode(blocks: &[u8], trailer: &[u8], out: &mut [f32]) {
+    let scale = tensor_scale(trailer);
+    let mut weights = [0; ELEMENTS];
+    let out = out.as_chunks_mut::<ELEMENTS>().0;
+    for (out, block) in out.iter_mut().zip(blocks.as_chunks::<BYTES>().0) {
+        decode_block(block, &mut weights);
+        for (out, weight) in out.iter_mut().zip(weights) {
+            *out = scale * f32::from(weight);
+        }
+    }
+}
+
+fn decode_ternary(blocks: &[u8], out: &mut [i8]) {
+    let out = out.as_chunks_mut::<ELEMENTS>().0;
+    for (out, block) in out.iter_mut().zip(blocks.as_chunks::<BYTES>().0) {
+        decode_block(block, out);
+    }
+}
+
+fn decode_block(block: &[u8; BYTES], out: &mut [i8; ELEMENTS]) {
+    for (out, shift) in out.chunks_mut(32).zip([6, 4, 2, 0]) {
+        for (weight, byte) in out.iter_mut().zip(block) {
+            // An invalid code, refused at load, would be +1.
+            *weight = ((byte >> shift) & 3).min(2).cast_signed() - 1;
+        }
+    }
+}

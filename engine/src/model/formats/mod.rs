@@ -1,0 +1,84 @@
+//! Formats of stored tensors: a registry, one file for each.
+//!
+//! Type numbers are those of ggml's `enum ggml_type`, and 36 that of bitnet.cpp. In each layout "f16" is a little-endian
+//! half-precision number.
+
+mod bf16;
+mod f16;
+mod f32;
+mod i2_s;
+mod q4_0;
+mod q4_1;
+mod q6_k;
+mod q8_0;
+mod tq1_0;
+mod tq2_0;
+
+/// How the weights of a tensor are stored. A row is a whole number of blocks, and rows follow each other.
+#[derive(Debug)]
+pub struct TensorFormat {
+    /// As ggml names it.
+    pub name: &'static str,
+    /// Its number in a GGUF file.
+    pub gguf_type: u32,
+    /// Weights of a block; divides [`LARGEST_BLOCK`].
+    pub block_elements: usize,
+    /// Bytes of a block.
+    pub block_bytes: usize,
+    /// Bytes that follow the last row of the tensor.
+    pub trailer_bytes: usize,
+    /// Writes the weights of whole blocks: `(blocks, trailer, out)`, `out` as long as the blocks have weights.
+    pub decode: fn(&[u8], &[u8], &mut [f32]),
+    /// How to read it as {-1, 0, +1}, where it stores nothing else.
+    pub ternary: Option<TernaryView>,
+}
+
+/// The weights {-1, 0, +1} of a ternary format, without their scale.
+#[derive(Debug)]
+pub struct TernaryView {
+    /// Writes the weights of whole blocks.
+    pub decode: fn(&[u8], &mut [i8]),
+    /// Whether whole blocks hold a code that stands for no weight; such a code decodes to some weight all the same.
+    pub has_invalid_code: fn(&[u8]) -> bool,
+    /// Where the scale is.
+    pub scale: Scale,
+}
+
+/// Where a ternary format keeps what its weights are multiplied by.
+#[derive(Debug)]
+pub enum Scale {
+    /// One for the tensor, read from the trailer.
+    Tensor(fn(&[u8]) -> f32),
+    /// One for each block, read from that block.
+    Block(fn(&[u8]) -> f32),
+}
+
+/// Every format has blocks of this many weights, or fewer that divide it.
+pub const LARGEST_BLOCK: usize = 256;
+
+/// All formats, by their number.
+pub static FORMATS: &[&TensorFormat] = &[
+    &f32::FORMAT,
+    &f16::FORMAT,
+    &q4_0::FORMAT,
+    &q4_1::FORMAT,
+    &q8_0::FORMAT,
+    &q6_k::FORMAT,
+    &bf16::FORMAT,
+    &tq1_0::FORMAT,
+    &tq2_0::FORMAT,
+    &i2_s::FORMAT,
+];
+
+/// The format of this number.
+pub fn by_id(gguf_type: u32) -> Option<&'static TensorFormat> {
+    FORMATS
+        .iter()
+        .copied()
+        .find(|format| format.gguf_type == gguf_type)
+}
+
+/// The half-precision number in the first two bytes.
+fn read_f16(bytes: [u8; 2]) -> f32 {
+    half::f16::from_le_bytes(bytes).to_f32()
+}

@@ -1,0 +1,179 @@
+//! Encoders of the tensor formats, one weight at a time and by position, unlike the decoders.
+
+use half::{bf16, f16};
+
+/// The bytes of a tensor in the format of this number; the weights are whole blocks.
+pub(crate) fn by_id(id: u32, weights: &[f32]) -> Vec<u8> {
+    match id {
+        0 => f32(weights),
+        1 => f16(weights),
+        2 => blocks(weights, 32, q4_0),
+        3 => blocks(weights, 32, q4_1),
+        8 => blocks(weights, 32, q8_0),
+        14 => blocks(weights, 256, q6_k),
+        30 => weights
+            .iter()
+            .flat_map(|w| bf16::from_f32(*w).to_le_bytes())
+            .collect(),
+        34 => blocks(weights, 256, tq1_0),
+        35 => blocks(weights, 256, tq2_0),
+        36 => i2_s(weights),
+        _ => panic!("no encoder for type {id}"),
+    }
+}
+
+pub(crate) fn f32(weights: &[f32]) -> Vec<u8> {
+    weights.iter().flat_map(|w| w.to_le_bytes()).collect()
+}
+
+pub(crate) fn f16(weights: &[f32]) -> Vec<u8> {
+    weights.iter().flat_map(|w| half(*w)).collect()
+}
+
+fn half(number: f32) -> [u8; 2] {
+    f16::from_f32(number).to_le_bytes()
+}
+
+/// What a scale becomes by being stored.
+fn stored(number: f32) -> f32 {
+    f16::from_f32(number).to_f32()
+}
+
+fn blocks(weights: &[f32], size: usize, block: fn(&[f32]) -> Vec<u8>) -> Vec<u8> {
+    assert_eq!(weights.len() % size, 0, "whole blocks");
+    weights.chunks(size).flat_map(block).collect()
+}
+
+fn largest(weights: &[f32]) -> f32 {
+    weights.iter().fold(0.0, |max, w| w.abs().max(max))
+}
+
+/// The nearest integer to `number / scale` in a range, and 0 for a scale of 0.
+fn nearest(number: f32, scale: f32, low: i16, high: i16) -> i16 {
+    if scale == 0.0 {
+        return 0;
+    }
+    let nearest = (number / scale).round();
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "an integer in a range of i16"
+    )]
+    let nearest = nearest.clamp(f32::from(low), f32::from(high)) as i16;
+    nearest
+}
+
+fn byte(integer: i16) -> u8 {
+    u8::try_from(integer & 0xff).unwrap()
+}
+
+fn q8_0(weights: &[f32]) -> Vec<u8> {
+    let d = largest(weights) / 127.0;
+    let mut out = half(d).to_vec();
+    out.extend(
+        weights
+            .iter()
+            .map(|w| byte(nearest(*w, stored(d), -127, 127))),
+    );
+    out
+}
+
+fn q4_0(weights: &[f32]) -> Vec<u8> {
+    let d = largest(weights) / 7.0;
+    let code = |at: usize| byte(nearest(weights[at], stored(d), -8, 7) + 8);
+    let mut out = half(d).to_vec();
+    out.extend((0..16).map(|at| code(at) | code(at + 16) << 4));
+    out
+}
+
+fn q4_1(weights: &[f32]) -> Vec<u8> {
+    let least = weights.iter().copied().fold(f32::INFINITY, f32::min);
+    let most = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let d = (most - least) / 15.0;
+    let code = |at: usize| byte(nearest(weights[at] - stored(least), stored(d), 0, 15));
+    let mut out = half(d).to_vec();
+    out.extend(half(least));
+    out.extend((0..16).map(|at| code(at) | code(at + 16) << 4));
+    out
+}
+
+fn q6_k(weights: &[f32]) -> Vec<u8> {
+    let wanted: Vec<f32> = weights
+        .chunks(16)
+        .map(|part| largest(part) / 31.0)
+        .collect();
+    let d = largest(&wanted) / 127.0;
+    let mut out = vec![0; 210];
+    for (at, weight) in weights.iter().enumerate() {
+        let scale = nearest(wanted[at / 16], stored(d), 0, 127);
+        let code = byte(nearest(*weight, stored(d) * f32::from(scale), -32, 31) + 32);
+        let (span, group, lane) = (at / 128, at / 32 % 4, at % 32);
+        let (low, high) = match group {
+            0 => (code & 15, code >> 4),
+            1 => (code & 15, code >> 4 << 2),
+            2 => (code << 4, code >> 4 << 4),
+            _ => (code << 4, code >> 4 << 6),
+        };
+        out[64 * span + if group % 2 == 0 { lane } else { lane + 32 }] |= low;
+        out[128 + 32 * span + lane] |= high;
+        out[192 + at / 16] = byte(scale);
+    }
+    out[208..].copy_from_slice(&half(d));
+    out
+}
+
+fn trits(weights: &[f32], scale: f32) -> Vec<u8> {
+    let trit = |w: &f32| byte(nearest(*w, scale, -1, 1) + 1);
+    weights.iter().map(trit).collect()
+}
+
+fn tq1_0(weights: &[f32]) -> Vec<u8> {
+    let d = largest(weights);
+    let trits = trits(weights, stored(d));
+    // The number that the digits make, first digit first, as a fraction of 3^5 in 256ths, rounded up.
+    let packed = |places: [Option<usize>; 5]| {
+        let number = places.iter().fold(0u32, |all, at| {
+            3 * all + at.map_or(0, |at| u32::from(trits[at]))
+        });
+        u8::try_from((number * 256).div_ceil(243)).unwrap()
+    };
+    let mut out = Vec::new();
+    for m in 0..32 {
+        out.push(packed([0, 32, 64, 96, 128].map(|start| Some(start + m))));
+    }
+    for m in 0..16 {
+        out.push(packed(
+            [160, 176, 192, 208, 224].map(|start| Some(start + m)),
+        ));
+    }
+    for m in 240..244 {
+        out.push(packed([
+            Some(m),
+            Some(m + 4),
+            Some(m + 8),
+            Some(m + 12),
+            None,
+        ]));
+    }
+    out.extend(half(d));
+    out
+}
+
+fn tq2_0(weights: &[f32]) -> Vec<u8> {
+    let d = largest(weights);
+    let mut out = vec![0; 64];
+    for (at, trit) in trits(weights, stored(d)).iter().enumerate() {
+        out[at / 128 * 32 + at % 32] |= trit << (at % 128 / 32 * 2);
+    }
+    out.extend(half(d));
+    out
+}
+
+fn i2_s(weights: &[f32]) -> Vec<u8> {
+    let scale = largest(weights);
+    let mut out = vec![0; weights.len() / 4 + 32];
+    for (at, trit) in trits(weights, scale).iter().enumerate() {
+        out[at / 128 * 32 + at % 32] |= trit << (6 - at % 128 / 32 * 2);
+    }
+    out[weights.len() / 4..][..4].copy_from_slice(&scale.to_le_bytes());
+    out
+}

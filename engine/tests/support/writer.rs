@@ -1,0 +1,127 @@
+//! A writer of GGUF files (ggml `docs/gguf.md`), which also writes what a reader must refuse.
+
+use std::path::Path;
+
+/// Values of the metadata that tests need.
+#[derive(Clone)]
+pub(crate) enum Kv {
+    U32(u32),
+    F32(f32),
+    Bool(bool),
+    Str(String),
+    Strs(Vec<String>),
+    I32s(Vec<i32>),
+    F32s(Vec<f32>),
+}
+
+/// A file in the making.
+pub(crate) struct GgufWriter {
+    alignment: usize,
+    entries: Vec<(String, Kv)>,
+    tensors: Vec<(String, Vec<usize>, u32, Vec<u8>)>,
+}
+
+impl GgufWriter {
+    pub(crate) fn new() -> Self {
+        GgufWriter {
+            alignment: 32,
+            entries: Vec::new(),
+            tensors: Vec::new(),
+        }
+    }
+
+    /// Adds a value, or replaces the one of this key.
+    pub(crate) fn kv(&mut self, key: &str, value: Kv) {
+        self.entries.retain(|entry| entry.0 != key);
+        self.entries.push((key.into(), value));
+    }
+
+    pub(crate) fn set_alignment(&mut self, alignment: u32) {
+        self.alignment = usize::try_from(alignment).unwrap();
+        self.kv("general.alignment", Kv::U32(alignment));
+    }
+
+    /// Adds a tensor, columns first, or replaces the one of this name.
+    pub(crate) fn tensor(&mut self, name: &str, dims: &[usize], type_id: u32, data: Vec<u8>) {
+        self.tensors.retain(|tensor| tensor.0 != name);
+        self.tensors.push((name.into(), dims.into(), type_id, data));
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut out = b"GGUF".to_vec();
+        out.extend(3u32.to_le_bytes());
+        length(&mut out, self.tensors.len());
+        length(&mut out, self.entries.len());
+        for (key, value) in &self.entries {
+            string(&mut out, key);
+            write_value(&mut out, value);
+        }
+        let mut offset = 0;
+        for (name, dims, type_id, data) in &self.tensors {
+            string(&mut out, name);
+            out.extend(u32::try_from(dims.len()).unwrap().to_le_bytes());
+            dims.iter().for_each(|dim| length(&mut out, *dim));
+            out.extend(type_id.to_le_bytes());
+            length(&mut out, offset);
+            offset = (offset + data.len()).next_multiple_of(self.alignment);
+        }
+        for (_, _, _, data) in &self.tensors {
+            out.resize(out.len().next_multiple_of(self.alignment), 0);
+            out.extend(data);
+        }
+        out
+    }
+
+    pub(crate) fn write(&self, path: &Path) {
+        std::fs::write(path, self.bytes()).unwrap();
+    }
+}
+
+fn length(out: &mut Vec<u8>, length: usize) {
+    out.extend((length as u64).to_le_bytes());
+}
+
+fn string(out: &mut Vec<u8>, text: &str) {
+    length(out, text.len());
+    out.extend(text.as_bytes());
+}
+
+fn write_value(out: &mut Vec<u8>, value: &Kv) {
+    let kind = |out: &mut Vec<u8>, number: u32| out.extend(number.to_le_bytes());
+    match value {
+        Kv::U32(number) => {
+            kind(out, 4);
+            out.extend(number.to_le_bytes());
+        }
+        Kv::F32(number) => {
+            kind(out, 6);
+            out.extend(number.to_le_bytes());
+        }
+        Kv::Bool(truth) => {
+            kind(out, 7);
+            out.push(u8::from(*truth));
+        }
+        Kv::Str(text) => {
+            kind(out, 8);
+            string(out, text);
+        }
+        Kv::Strs(texts) => {
+            kind(out, 9);
+            kind(out, 8);
+            length(out, texts.len());
+            texts.iter().for_each(|text| string(out, text));
+        }
+        Kv::I32s(numbers) => {
+            kind(out, 9);
+            kind(out, 5);
+            length(out, numbers.len());
+            out.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        }
+        Kv::F32s(numbers) => {
+            kind(out, 9);
+            kind(out, 6);
+            length(out, numbers.len());
+            out.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        }
+    }
+}
