@@ -11,6 +11,7 @@ mod cursor;
 mod map;
 mod value;
 
+use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -40,6 +41,13 @@ pub struct Gguf {
     entries: Vec<Entry>,
     /// Sorted by name.
     tensors: Vec<TensorRecord>,
+}
+
+impl fmt::Debug for Gguf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (keys, tensors) = (self.entries.len(), self.tensors.len());
+        write!(f, "Gguf({:?}, {keys} keys, {tensors} tensors)", self.path())
+    }
 }
 
 struct Entry {
