@@ -5,29 +5,26 @@ use rayon::prelude::*;
 /// Smallest scale, so that a tensor of zeros has one (the reference code of the paper clamps to it).
 const SMALLEST_SCALE: f64 = 1e-5;
 
-/// The mean magnitude of a matrix of `rows` rows, at least 1e-5; none where it is not finite.
+/// The mean magnitude of a matrix of `rows` x `cols`, at least 1e-5; none where it is not finite.
 ///
 /// `each_span(row, f)` gives the weights of a row to `f`, in any number of pieces. The sum is taken in double precision, row
 /// by row, so it does not depend on the number of threads.
 pub(super) fn absmean(
     rows: usize,
+    cols: usize,
     each_span: impl Fn(usize, &mut dyn FnMut(&[f32])) + Sync,
 ) -> Option<f32> {
-    let sums: Vec<(f64, usize)> = (0..rows)
+    let sums: Vec<f64> = (0..rows)
         .into_par_iter()
         .map(|row| {
-            let (mut sum, mut count) = (0.0, 0);
+            let mut sum = 0.0;
             each_span(row, &mut |weights| {
                 sum += weights.iter().map(|w| f64::from(w.abs())).sum::<f64>();
-                count += weights.len();
             });
-            (sum, count)
+            sum
         })
         .collect();
-    let (sum, count) = sums
-        .iter()
-        .fold((0.0, 0), |all, row| (all.0 + row.0, all.1 + row.1));
-    let mean = sum / (count as f64);
+    let mean = sums.iter().sum::<f64>() / (rows as f64 * cols as f64);
     #[expect(clippy::cast_possible_truncation, reason = "nearest f32 is meant")]
     mean.is_finite().then(|| mean.max(SMALLEST_SCALE) as f32)
 }
@@ -37,7 +34,7 @@ mod tests {
     use super::absmean;
 
     fn of(rows: &[&[f32]]) -> Option<f32> {
-        absmean(rows.len(), |row, each| each(rows[row]))
+        absmean(rows.len(), rows[0].len(), |row, each| each(rows[row]))
     }
 
     #[test]

@@ -142,6 +142,10 @@ mod tests {
             file.kv("tests.bool", Kv::Bool(true));
             file.set_alignment(64);
             file.write(&path);
+            assert!(file.entries().any(|(key, value)| {
+                key == "general.alignment" && matches!(value, Kv::U32(64))
+            }));
+            assert!(file.tensors().iter().all(|tensor| !tensor.3.is_empty()));
             let model = load(&path, LoadOptions::default()).unwrap();
             let config = &model.config;
             assert_eq!(

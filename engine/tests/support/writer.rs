@@ -14,11 +14,14 @@ pub(crate) enum Kv {
     F32s(Vec<f32>),
 }
 
+/// Name, dimensions (columns first), type and data of a tensor.
+pub(crate) type TensorParts = (String, Vec<usize>, u32, Vec<u8>);
+
 /// A file in the making.
 pub(crate) struct GgufWriter {
     alignment: usize,
     entries: Vec<(String, Kv)>,
-    tensors: Vec<(String, Vec<usize>, u32, Vec<u8>)>,
+    tensors: Vec<TensorParts>,
 }
 
 impl GgufWriter {
@@ -45,6 +48,16 @@ impl GgufWriter {
     pub(crate) fn tensor(&mut self, name: &str, dims: &[usize], type_id: u32, data: Vec<u8>) {
         self.tensors.retain(|tensor| tensor.0 != name);
         self.tensors.push((name.into(), dims.into(), type_id, data));
+    }
+
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &Kv)> {
+        self.entries
+            .iter()
+            .map(|(key, value)| (key.as_str(), value))
+    }
+
+    pub(crate) fn tensors(&self) -> &[TensorParts] {
+        &self.tensors
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {

@@ -11,6 +11,7 @@ mod cursor;
 mod map;
 mod value;
 
+use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -40,6 +41,13 @@ pub struct Gguf {
     entries: Vec<Entry>,
     /// Sorted by name.
     tensors: Vec<TensorRecord>,
+}
+
+impl fmt::Debug for Gguf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (keys, tensors) = (self.entries.len(), self.tensors.len());
+        write!(f, "Gguf({:?}, {keys} keys, {tensors} tensors)", self.path())
+    }
 }
 
 struct Entry {
@@ -178,19 +186,21 @@ impl Gguf {
             .tensors
             .binary_search_by(|tensor| tensor.name.bytes(&self.file).cmp(name.as_bytes()))
             .ok()?;
-        self.tensors().nth(index)
+        Some(self.tensor_at(index, self.tensors.get(index)?))
     }
 
     /// The tensors, sorted by name.
     pub fn tensors(&self) -> impl ExactSizeIterator<Item = Tensor<'_>> {
-        self.tensors
-            .iter()
-            .enumerate()
-            .map(|(index, record)| Tensor {
-                file: &self.file,
-                index,
-                record,
-            })
+        let records = self.tensors.iter().enumerate();
+        records.map(|(index, record)| self.tensor_at(index, record))
+    }
+
+    fn tensor_at<'a>(&'a self, index: usize, record: &'a TensorRecord) -> Tensor<'a> {
+        Tensor {
+            file: &self.file,
+            index,
+            record,
+        }
     }
 
     pub(super) fn damaged(&self, detail: impl Into<String>) -> LoadError {

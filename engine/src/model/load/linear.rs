@@ -8,7 +8,7 @@ use super::LoadOptions;
 use super::rows::{FileRows, Rounded, Stored};
 use crate::model::formats::{LARGEST_BLOCK, Scale, TernaryView};
 use crate::model::ternarize;
-use crate::weights::{LinearWeights, TernaryMatrix};
+use crate::weights::{LinearWeights, TernaryMatrix, TernaryRows};
 
 /// The weights of a layer, each multiplied by `factor`.
 ///
@@ -25,11 +25,11 @@ pub(super) fn weights(
         None => hidden_ternary(&rows),
     };
     let reason = match found {
-        Ok(ternary) => return Ok(ternary.into_weights(rows, factor)),
+        Ok(ternary) => return ternary.into_weights(rows, factor),
         Err(reason) => reason,
     };
     if options.ternarize {
-        let scale = ternarize::absmean(rows.rows, |row, each| {
+        let scale = ternarize::absmean(rows.rows, rows.cols, |row, each| {
             rows.each_span(row, |weights| {
                 each(weights);
                 true
@@ -37,7 +37,7 @@ pub(super) fn weights(
         })
         .ok_or("it holds weights that are not finite, so it has no mean magnitude")?;
         let ternary = Ternary { scale, view: None };
-        return Ok(ternary.into_weights(rows, factor));
+        return ternary.into_weights(rows, factor);
     }
     let reason = format!(
         "{name} is {} {reason}: round it with --ternarize, or choose a half-precision kernel",
@@ -53,13 +53,17 @@ struct Ternary {
 }
 
 impl Ternary {
-    fn into_weights(self, rows: FileRows, factor: f32) -> LinearWeights {
+    fn into_weights(self, rows: FileRows, factor: f32) -> Result<LinearWeights, String> {
         let (row_count, cols, scale) = (rows.rows, rows.cols, self.scale);
-        let matrix = |source| TernaryMatrix::new(row_count, cols, scale * factor, source);
-        LinearWeights::Ternary(match self.view {
-            Some(view) => matrix(Arc::new(Stored { rows, view })),
-            None => matrix(Arc::new(Rounded { rows, scale })),
-        })
+        if !(scale * factor).is_finite() {
+            return Err(format!("its scale is {scale} times {factor}"));
+        }
+        let source: Arc<dyn TernaryRows> = match self.view {
+            Some(view) => Arc::new(Stored { rows, view }),
+            None => Arc::new(Rounded { rows, scale }),
+        };
+        let matrix = TernaryMatrix::new(row_count, cols, scale * factor, source);
+        Ok(LinearWeights::Ternary(matrix))
     }
 }
 
@@ -70,7 +74,7 @@ type Found = Result<Ternary, String>;
 fn stored_ternary(rows: &FileRows, view: &'static TernaryView) -> Result<Found, String> {
     if let Some(row) = (0..rows.rows)
         .into_par_iter()
-        .find_any(|row| (view.has_invalid_code)(rows.row(*row)))
+        .find_first(|row| (view.has_invalid_code)(rows.row(*row)))
     {
         return Err(format!(
             "row {row} holds code 3, which stands for no weight; download the file again"
@@ -83,9 +87,6 @@ fn stored_ternary(rows: &FileRows, view: &'static TernaryView) -> Result<Found, 
             Err(reason) => return Ok(Err(reason)),
         },
     };
-    if !scale.is_finite() {
-        return Err(format!("its scale is {scale}"));
-    }
     Ok(Ok(Ternary {
         scale,
         view: Some(view),

@@ -112,13 +112,13 @@ pub(super) struct Rounded {
 
 impl TernaryRows for Rounded {
     fn read_row(&self, row: usize, out: &mut [i8]) {
+        // Round to nearest, half to even as in the reference code of the paper: half a scale is 0, and more is 1.
+        let half = 0.5 * self.scale;
         let mut out = out.chunks_mut(LARGEST_BLOCK);
         self.rows.each_span(row, |weights| {
             let Some(out) = out.next() else { return false };
             for (trit, weight) in out.iter_mut().zip(weights) {
-                // Half rounds to even, as in the reference code of the paper, so +-1/2 is 0 and more is 1.
-                let ratio = weight / self.scale;
-                *trit = i8::from(ratio > 0.5) - i8::from(ratio < -0.5);
+                *trit = i8::from(*weight > half) - i8::from(*weight < -half);
             }
             true
         });
