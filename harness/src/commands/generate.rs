@@ -1,0 +1,122 @@
+//! `bitbench generate`: text from a real model, which shows that the engine computes what it is timed for.
+
+use super::{Code, CommandError, choose_kernel};
+use crate::{host, models};
+use anyhow::{Context, anyhow};
+use bitbench_engine::cpu::Cpu;
+use bitbench_engine::network::Network;
+use bitbench_engine::session::{Session, greedy};
+use serde::Serialize;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Arguments of `bitbench generate`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  bitbench generate --model models/SmolLM2-135M-Instruct.Q4_1.gguf --prompt \"The capital of France is\"")]
+pub struct Arguments {
+    /// GGUF file
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// Text to go on with
+    #[arg(long, value_name = "TEXT")]
+    prompt: String,
+    /// Most tokens to generate; the model may end before
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    max_tokens: u32,
+    /// Kernel variant of the linear layers [default: the best for the weights of the file]
+    #[arg(long, value_name = "NAME")]
+    kernel: Option<String>,
+    /// Make half-precision linear layers ternary, which destroys the quality of the model
+    #[arg(long)]
+    ternarize: bool,
+    /// Threads [default: one for each physical core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: Option<u32>,
+    /// Print one JSON object with prompt_ids, ids and text
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Generated {
+    prompt_ids: Vec<u32>,
+    ids: Vec<u32>,
+    text: String,
+}
+
+/// Generates text greedily.
+///
+/// # Errors
+/// See [`CommandError`].
+pub fn generate(arguments: &Arguments) -> Result<Code, CommandError> {
+    let cpu = Cpu::detect();
+    let opened = models::open(&arguments.model, arguments.ternarize).map_err(CommandError::usage)?;
+    let tokenizer = models::tokenizer(&opened.gguf).map_err(CommandError::usage)?;
+    let ternary = models::not_ternary(&opened.model).is_none();
+    let kernel = choose_kernel(arguments.kernel.as_deref(), ternary, &cpu)?;
+    let prompt_ids = tokenizer.encode(&arguments.prompt).context("--prompt").map_err(CommandError::usage)?;
+    if prompt_ids.is_empty() {
+        return Err(CommandError::usage(anyhow!("--prompt gives no token: say something")));
+    }
+    let about = || format!("{}", arguments.model.display());
+    let network = Network::pack(&opened.model, kernel, &cpu).with_context(about).map_err(CommandError::usage)?;
+    let most = arguments.max_tokens as usize;
+    let positions = prompt_ids.len().saturating_add(most).min(network.config().context_length);
+    let threads = arguments.threads.unwrap_or_else(|| host::capture(&cpu).physical_cores);
+    let mut session =
+        Session::new(Arc::new(network), threads as usize, positions).with_context(about).map_err(CommandError::usage)?;
+    let mark = if arguments.ternarize { ", ternarized: quality destroyed" } else { "" };
+    eprintln!("kernel {}, threads {threads}{mark}", kernel.name);
+
+    let mut out = Output { json: arguments.json, text: String::new() };
+    let mut stream = tokenizer.stream();
+    let mut ids = Vec::new();
+    let start = Instant::now();
+    let mut token = greedy(session.run(&prompt_ids).map_err(CommandError::usage)?);
+    let first = start.elapsed();
+    while !tokenizer.is_end(token) {
+        ids.push(token);
+        out.say(&stream.push(token))?;
+        if ids.len() == most || session.positions() == positions {
+            break;
+        }
+        token = greedy(session.run(&[token]).map_err(CommandError::usage)?);
+    }
+    out.say(&stream.finish())?;
+    if arguments.json {
+        let generated = Generated { prompt_ids, ids, text: out.text };
+        println!("{}", serde_json::to_string(&generated).map_err(CommandError::internal)?);
+        return Ok(Code::Done);
+    }
+    println!();
+    eprintln!(
+        "{} prompt tokens, the first token after {:.0} ms, {} tokens in {:.2} s; `bitbench run` measures properly",
+        prompt_ids.len(),
+        first.as_secs_f64() * 1e3,
+        ids.len(),
+        start.elapsed().as_secs_f64()
+    );
+    Ok(Code::Done)
+}
+
+/// Text as it comes, or kept for one JSON object.
+struct Output {
+    json: bool,
+    text: String,
+}
+
+impl Output {
+    fn say(&mut self, piece: &str) -> Result<(), CommandError> {
+        self.text.push_str(piece);
+        if self.json {
+            return Ok(());
+        }
+        let mut out = io::stdout().lock();
+        let written = out.write_all(piece.as_bytes()).and_then(|()| out.flush());
+        written.context("cannot write to standard output").map_err(CommandError::internal)
+    }
+}

@@ -1,0 +1,72 @@
+//! `bitbench list`: what there is to choose from.
+
+use super::{Code, CommandError};
+use crate::energy::survey::survey;
+use crate::energy::sysfs::SysFs;
+use crate::suite;
+use bitbench_engine::cpu::Cpu;
+use bitbench_engine::kernels::VARIANTS;
+use clap::ValueEnum;
+use std::path::PathBuf;
+
+/// Arguments of `bitbench list`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// What to list [default: everything]
+    what: Option<What>,
+    /// Folder in the place of /sys
+    #[arg(long, value_name = "DIR")]
+    sysfs_root: Option<PathBuf>,
+}
+
+/// What can be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    Suites,
+    Kernels,
+    Models,
+    Energy,
+}
+
+/// Lists suites, kernels, models and energy sources.
+///
+/// # Errors
+/// See [`CommandError`].
+pub fn list(arguments: &Arguments) -> Result<Code, CommandError> {
+    let wanted = |what| arguments.what.is_none_or(|w| w == what);
+    if wanted(What::Suites) {
+        println!("Suites");
+        for name in suite::suite_names() {
+            let loaded = suite::load(&name).map_err(CommandError::usage)?;
+            println!("  {name}");
+            loaded.suite.about.trim().lines().for_each(|line| println!("      {line}"));
+        }
+    }
+    if wanted(What::Kernels) {
+        println!("Kernels");
+        let cpu = Cpu::detect();
+        for variant in VARIANTS {
+            let state = match cpu.require(variant.requires) {
+                Ok(()) => "runs here".to_owned(),
+                Err(missing) => format!("cannot run: {missing}"),
+            };
+            println!("  {:<12} {:>5.2} bits/weight, {state}", variant.name, variant.bits_per_weight);
+            println!("      {}", variant.about);
+        }
+    }
+    if wanted(What::Models) {
+        println!("Models, by shape, with random weights (or give the path of a GGUF file)");
+        for shape in suite::load_shapes().map_err(CommandError::usage)? {
+            println!("  {:<12} {}", shape.name, shape.about);
+        }
+    }
+    if wanted(What::Energy) {
+        println!("Energy sources");
+        let sys = arguments.sysfs_root.as_ref().map_or_else(SysFs::machine, SysFs::at);
+        for source in survey(&sys) {
+            println!("  {:<12} {}", source.name, source.status());
+            source.reason().iter().for_each(|reason| println!("      {reason}"));
+        }
+    }
+    Ok(Code::Done)
+}

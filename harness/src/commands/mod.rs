@@ -1,0 +1,134 @@
+//! The commands. Each reads its arguments, calls the library and says what went wrong with the file or case it was about.
+
+pub mod doctor;
+pub mod generate;
+pub mod list;
+pub mod logits;
+pub mod report;
+pub mod run;
+
+use crate::worker;
+use bitbench_engine::cpu::Cpu;
+use bitbench_engine::kernels::{self, Family, KernelVariant};
+use clap::{Parser, Subcommand};
+use std::io;
+use std::process::ExitCode;
+
+/// How much faster, smaller and thriftier a ternary language model is on this machine: measured, not modelled.
+#[derive(Debug, Parser)]
+#[command(name = "bitbench", version = crate::VERSION, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Start with:
+  bitbench run --suite x86-energy --quick     a first table within a minute
+  bitbench run --suite x86-energy             the whole suite
+  bitbench doctor                             what can be measured on this machine
+
+Exit codes: 0 done; 1 a job failed inside a finished run; 2 wrong usage or input;
+3 a required energy source is absent; 4 internal error; 130 interrupted.";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Measure a suite and write a report
+    Run(run::Arguments),
+    /// List suites, kernels, models and energy sources
+    List(list::Arguments),
+    /// Write the report of a finished or interrupted run again
+    Report(report::Arguments),
+    /// Say what can be measured on this machine, and what would help
+    Doctor(doctor::Arguments),
+    /// Generate text with a model file
+    Generate(generate::Arguments),
+    /// Write the logits of given tokens, to hold them against other tools'
+    Logits(logits::Arguments),
+    /// Serve the embedded engine to a harness
+    #[command(hide = true)]
+    Worker,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// Done.
+    Done,
+    /// A job failed inside a finished run.
+    JobFailed,
+    /// Wrong usage or input.
+    Usage,
+    /// A required energy source is absent.
+    NoEnergy,
+    /// Something that should not happen, such as a full disk.
+    Internal,
+    /// The user stopped it.
+    Interrupted,
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> ExitCode {
+        ExitCode::from(match code {
+            Code::Done => 0,
+            Code::JobFailed => 1,
+            Code::Usage => 2,
+            Code::NoEnergy => 3,
+            Code::Internal => 4,
+            Code::Interrupted => 130,
+        })
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub struct CommandError {
+    /// Exit code.
+    pub code: Code,
+    /// What to print.
+    pub error: anyhow::Error,
+}
+
+impl CommandError {
+    /// The user can mend it.
+    pub fn usage(error: impl Into<anyhow::Error>) -> CommandError {
+        CommandError { code: Code::Usage, error: error.into() }
+    }
+
+    /// The user cannot.
+    pub fn internal(error: impl Into<anyhow::Error>) -> CommandError {
+        CommandError { code: Code::Internal, error: error.into() }
+    }
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// See [`CommandError`].
+pub fn dispatch(cli: Cli) -> Result<Code, CommandError> {
+    match cli.command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::List(arguments) => list::list(&arguments),
+        Command::Report(arguments) => report::report(&arguments),
+        Command::Doctor(arguments) => doctor::doctor(&arguments),
+        Command::Generate(arguments) => generate::generate(&arguments),
+        Command::Logits(arguments) => logits::logits(&arguments),
+        Command::Worker => {
+            worker::serve(io::stdin().lock(), io::stdout().lock()).map_err(CommandError::internal)?;
+            Ok(Code::Done)
+        }
+    }
+}
+
+/// The variant of this name, or the best one for the weights of a model.
+fn choose_kernel(name: Option<&str>, ternary: bool, cpu: &Cpu) -> Result<&'static KernelVariant, CommandError> {
+    match name {
+        None => Ok(kernels::best(if ternary { Family::I2s } else { Family::F16 }, cpu)),
+        Some(name) => kernels::find(name).ok_or_else(|| {
+            let known: Vec<&str> = kernels::VARIANTS.iter().map(|k| k.name).collect();
+            CommandError::usage(anyhow::anyhow!("there is no kernel variant `{name}`; there are: {}", known.join(", ")))
+        }),
+    }
+}

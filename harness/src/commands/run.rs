@@ -1,0 +1,263 @@
+//! `bitbench run`: measures a suite.
+
+use super::{Code, CommandError};
+use crate::energy::sysfs::SysFs;
+use crate::host;
+use crate::interrupt;
+use crate::journal::{Done, Journal, JournalError};
+use crate::meter::Meter;
+use crate::plan::{self, Choices, Machine, Plan};
+use crate::progress::{Progress, minutes, plain};
+use crate::runner::{Ended, Runner};
+use crate::suite::{self, EnergyPolicy, LoadedSuite, Threads};
+use anyhow::{Context, anyhow};
+use bitbench_engine::cpu::Cpu;
+use bitbench_reports::record::{End, EnergySourceInfo, Record, Records, Resumed, Run, SCHEMA, SuiteInfo};
+use bitbench_reports::render;
+use bitbench_reports::report::Report;
+use bitbench_reports::summary::Status;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Arguments of `bitbench run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  bitbench run --suite x86-energy --quick
+  bitbench run --suite x86-energy --model 2B4T --threads 1,2
+  bitbench run --suite x86-energy --model model.gguf --ternarize
+  bitbench run --suite x86-energy --list")]
+pub struct Arguments {
+    /// Suite to run: a name (see `bitbench list`) or the path of a .toml file
+    #[arg(long, value_name = "NAME")]
+    suite: String,
+    /// Shape or GGUF file in the place of the suite's models; can be given more than once
+    #[arg(long, value_name = "FILE|SHAPE")]
+    model: Vec<String>,
+    /// Make half-precision linear layers ternary for the ternary kernels. It destroys the quality of the model and is
+    /// marked so: it answers what a ternary version of the model would cost here
+    #[arg(long)]
+    ternarize: bool,
+    /// Kernel variants in the place of the suite's, such as 'i2s-*'; can be given more than once
+    #[arg(long, value_name = "PATTERN")]
+    kernel: Vec<String>,
+    /// Numbers of threads in the place of the suite's, such as 1,2 or physical
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    threads: Vec<Threads>,
+    /// The shortened form of the suite
+    #[arg(long)]
+    quick: bool,
+    /// Folder of the results [default: bitbench-results/<suite>-<start>]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with the run in --out that was killed or interrupted
+    #[arg(long, requires = "out")]
+    resume: bool,
+    /// Folder in the place of /sys: for tests; everything is marked simulated
+    #[arg(long, value_name = "DIR")]
+    sysfs_root: Option<PathBuf>,
+    /// Print the plan with predicted times and stop
+    #[arg(long)]
+    list: bool,
+}
+
+/// Measures a suite.
+///
+/// # Errors
+/// See [`CommandError`].
+pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
+    let loaded = suite::load(&arguments.suite).map_err(CommandError::usage)?;
+    let cpu = Cpu::detect();
+    let host = host::capture(&cpu);
+    let mut meter = open_meter(&loaded, arguments.sysfs_root.as_deref())?;
+    let energy = meter.info();
+    let choices = Choices {
+        models: arguments.model.clone(),
+        ternarize: arguments.ternarize,
+        kernels: arguments.kernel.clone(),
+        threads: arguments.threads.clone(),
+        quick: arguments.quick,
+    };
+    let machine = Machine {
+        cpu: &cpu,
+        physical_cores: host.physical_cores,
+        available_memory: host::available_memory(),
+        shortest_energy_window: meter.shortest_window(),
+    };
+    let plan = plan::expand(&loaded, &choices, &machine).map_err(CommandError::usage)?;
+    if arguments.list {
+        print_plan(&plan, &energy);
+        return Ok(Code::Done);
+    }
+    let now = jiff::Timestamp::now();
+    let folder = arguments.out.clone().unwrap_or_else(|| {
+        let start = now.strftime("%Y%m%d-%H%M%S");
+        PathBuf::from("bitbench-results").join(format!("{}-{start}", loaded.name))
+    });
+    let planned = Run {
+        schema: SCHEMA,
+        started_at: now.to_string(),
+        bitbench: crate::VERSION.to_owned(),
+        command: std::env::args().collect(),
+        suite: SuiteInfo {
+            name: loaded.name.clone(),
+            about: loaded.suite.about.trim().to_owned(),
+            hash: loaded.hash.clone(),
+            quick: arguments.quick,
+        },
+        seed: seed(),
+        rounds: plan.rounds,
+        host,
+        energy: energy.clone(),
+        jobs: plan.jobs.iter().map(|j| j.job.clone()).collect(),
+    };
+    let (mut journal, done, seed) = open_journal(&folder, planned, arguments.resume)?;
+    interrupt::listen().context("cannot listen for Ctrl-C").map_err(CommandError::internal)?;
+    let scratch = Scratch::create(&folder)?;
+    announce(&plan, &energy, &folder);
+    let mut progress = Progress::new(rounds_of(&plan), plan.predicted_s);
+    let command = worker_command()?;
+    let mut runner =
+        Runner::new(&plan, &mut journal, done, &mut meter, command, seed, scratch.path.clone(), &mut progress);
+    let ended = runner.run().map_err(CommandError::internal)?;
+    progress.finish();
+    drop(scratch);
+    let end = End { at: jiff::Timestamp::now().to_string(), interrupted: ended == Ended::Interrupted };
+    journal.append(&Record::End(end)).map_err(CommandError::internal)?;
+    let report = write_report(&folder)?;
+    if ended == Ended::Interrupted {
+        eprintln!("interrupted; go on with the same command and --out {} --resume", folder.display());
+        return Ok(Code::Interrupted);
+    }
+    let failed = report.rows.iter().any(|row| matches!(row.summary.status, Status::Failed { .. }));
+    Ok(if failed { Code::JobFailed } else { Code::Done })
+}
+
+/// Writes the pages of a results folder and prints the table.
+pub(super) fn write_report(folder: &Path) -> Result<Report, CommandError> {
+    let records = Records::read(folder).map_err(CommandError::usage)?;
+    let written = render::write_all(folder, &records).map_err(CommandError::internal)?;
+    let report = Report::new(&records);
+    let terminal = std::io::stdout().is_terminal();
+    let width = if terminal { terminal_width() } else { 80 };
+    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    println!("{}", render::terminal::render(&report, width, colour));
+    for path in written {
+        println!("{}", plain(&path.display().to_string()));
+    }
+    Ok(report)
+}
+
+fn terminal_width() -> usize {
+    rustix::termios::tcgetwinsize(std::io::stdout()).map_or(80, |size| usize::from(size.ws_col).max(40))
+}
+
+fn open_meter(loaded: &LoadedSuite, sysfs_root: Option<&Path>) -> Result<Meter, CommandError> {
+    if let Some(root) = sysfs_root.filter(|root| !root.is_dir()) {
+        return Err(CommandError::usage(anyhow!("--sysfs-root {} is not a folder", root.display())));
+    }
+    let sys = sysfs_root.map_or_else(SysFs::machine, SysFs::at);
+    match loaded.suite.energy {
+        EnergyPolicy::Off => Ok(Meter::off("the suite does not ask for energy")),
+        EnergyPolicy::Preferred => Ok(Meter::open(&sys)),
+        EnergyPolicy::Required => {
+            let meter = Meter::open(&sys);
+            match meter.info() {
+                EnergySourceInfo::Open { .. } => Ok(meter),
+                EnergySourceInfo::Unavailable { reason, remedy } => {
+                    let remedy = remedy.map(|r| format!(". What helps: {r}")).unwrap_or_default();
+                    let error = anyhow!("suite {} needs energy counters: {reason}{remedy}", loaded.name);
+                    Err(CommandError { code: Code::NoEnergy, error })
+                }
+            }
+        }
+    }
+}
+
+fn open_journal(folder: &Path, planned: Run, resume: bool) -> Result<(Journal, Done, u64), CommandError> {
+    let usage_or_internal = |error: JournalError| match error {
+        JournalError::Write { .. } => CommandError::internal(error),
+        _ => CommandError::usage(error),
+    };
+    if !resume {
+        let seed = planned.seed;
+        let journal = Journal::create(folder, planned).map_err(usage_or_internal)?;
+        return Ok((journal, Done::default(), seed));
+    }
+    let (mut journal, done, seed) = Journal::resume(folder, &planned).map_err(usage_or_internal)?;
+    let resumed = Resumed { at: planned.started_at, bitbench: planned.bitbench, command: planned.command };
+    journal.append(&Record::Resumed(resumed)).map_err(CommandError::internal)?;
+    Ok((journal, done, seed))
+}
+
+/// Folder for the logits of checks, beside the results; gone when the run ends.
+struct Scratch {
+    path: PathBuf,
+}
+
+impl Scratch {
+    fn create(folder: &Path) -> Result<Scratch, CommandError> {
+        let path = folder.join(".check");
+        std::fs::create_dir_all(&path)
+            .with_context(|| format!("cannot create {}", path.display()))
+            .map_err(CommandError::internal)?;
+        let path = path.canonicalize().unwrap_or(path);
+        Ok(Scratch { path })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What stays behind is a file of logits, which does no harm.
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+fn worker_command() -> Result<Vec<String>, CommandError> {
+    let engine = suite::load_engine("bitbench").map_err(CommandError::usage)?;
+    let binary = std::env::current_exe().context("cannot find the running binary").map_err(CommandError::internal)?;
+    let binary = binary.into_os_string().into_string();
+    let binary = binary.map_err(|_| CommandError::internal(anyhow!("the path of the running binary is not UTF-8")))?;
+    Ok(engine.run.into_iter().map(|part| if part == "{bitbench}" { binary.clone() } else { part }).collect())
+}
+
+fn rounds_of(plan: &Plan) -> u64 {
+    plan.jobs.iter().filter(|j| j.skip.is_none()).map(|j| u64::from(j.rounds)).sum()
+}
+
+fn announce(plan: &Plan, energy: &EnergySourceInfo, folder: &Path) {
+    let run = plan.jobs.iter().filter(|j| j.skip.is_none()).count();
+    eprintln!(
+        "{run} jobs ({} skipped), {} rounds in fresh processes, about {}; results go to {}",
+        plan.jobs.len() - run,
+        rounds_of(plan),
+        minutes(plan.predicted_s),
+        folder.display()
+    );
+    if let EnergySourceInfo::Unavailable { reason, .. } = energy {
+        eprintln!("energy: unavailable - {}", plain(reason));
+    }
+}
+
+fn print_plan(plan: &Plan, energy: &EnergySourceInfo) {
+    for planned in &plan.jobs {
+        let job = &planned.job;
+        let work = format!("pp{} tg{}", job.prefill_tokens, job.decode_tokens);
+        let fate = match &planned.skip {
+            Some(reason) => format!("skipped: {}", plain(reason)),
+            None => format!("{} rounds of about {}", planned.rounds, minutes(planned.round_s)),
+        };
+        println!("{:<28} {work:<12} {fate}", plain(&job.id));
+    }
+    match energy {
+        EnergySourceInfo::Open { source, .. } => println!("energy: {source}"),
+        EnergySourceInfo::Unavailable { reason, .. } => println!("energy: unavailable - {}", plain(reason)),
+    }
+    println!("predicted: {}", minutes(plan.predicted_s));
+}
+
+/// A seed that differs from run to run; it is in the record.
+fn seed() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_secs() ^ u64::from(since.subsec_nanos()) << 32
+}

@@ -1,0 +1,415 @@
+//! Runs a plan: rounds of fresh worker processes in a seeded random order, every window recorded as it ends.
+
+use crate::interrupt;
+use crate::journal::{Done, Journal, JournalError};
+use crate::memory;
+use crate::meter::Meter;
+use crate::plan::{CHECK_CONTINUATION, CHECK_PROMPT, Plan, PlannedJob, positions};
+use crate::progress::Progress;
+use crate::worker::{Process, Reply, Request, WindowReply, WorkerError};
+use bitbench_reports::record::{
+    Energy, JobOutcome, Loaded, Memory, ModelInfo, Outcome, Phase, Place, Precision, Record, Sample,
+};
+use rand_pcg::Pcg64Mcg;
+use rand_pcg::rand_core::Rng;
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Relative L2 distance from the reference that a half-precision variant may have: it adds in another order, in single
+/// precision, through every layer. A wrong weight or a skipped layer is orders of magnitude above it.
+const HALF_TOLERANCE: f64 = 1e-3;
+/// Shortest limit for one request, and how many times its predicted round a request may take.
+const SHORTEST_LIMIT: Duration = Duration::from_secs(120);
+const LIMIT_FACTOR: f64 = 20.0;
+/// Worker threads spin for half a millisecond after their last region; an idle window starts when they have parked.
+const PARK: Duration = Duration::from_millis(20);
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Every job was tried.
+    Complete,
+    /// The user asked to stop.
+    Interrupted,
+}
+
+/// Everything a run needs.
+pub struct Runner<'a> {
+    /// What to do.
+    pub plan: &'a Plan,
+    /// Where it is recorded.
+    pub journal: &'a mut Journal,
+    /// What an earlier process did.
+    pub done: Done,
+    /// The energy counters.
+    pub meter: &'a mut Meter,
+    /// Command of a worker.
+    pub command: Vec<String>,
+    /// Seed of the order.
+    pub seed: u64,
+    /// Folder for logits, which workers write and the harness compares.
+    pub scratch: PathBuf,
+    /// What the user sees.
+    pub progress: &'a mut Progress,
+    /// Logits of the references so far.
+    references: HashMap<(ModelInfo, &'static str), Result<Vec<f32>, String>>,
+    /// When the process started.
+    start: Instant,
+}
+
+/// Why a round gave no figure, or why the run cannot go on.
+enum Stop {
+    Failed(String),
+    Interrupted,
+    Journal(JournalError),
+}
+
+impl From<JournalError> for Stop {
+    fn from(error: JournalError) -> Stop {
+        Stop::Journal(error)
+    }
+}
+
+impl From<WorkerError> for Stop {
+    fn from(error: WorkerError) -> Stop {
+        match error {
+            WorkerError::Interrupted => Stop::Interrupted,
+            other => Stop::Failed(other.to_string()),
+        }
+    }
+}
+
+impl<'a> Runner<'a> {
+    /// A runner of a plan.
+    #[expect(clippy::too_many_arguments, reason = "everything a run needs")]
+    pub fn new(
+        plan: &'a Plan,
+        journal: &'a mut Journal,
+        done: Done,
+        meter: &'a mut Meter,
+        command: Vec<String>,
+        seed: u64,
+        scratch: PathBuf,
+        progress: &'a mut Progress,
+    ) -> Self {
+        let start = Instant::now();
+        Runner { plan, journal, done, meter, command, seed, scratch, progress, references: HashMap::new(), start }
+    }
+
+    /// Runs what is left of the plan.
+    ///
+    /// # Errors
+    /// If the record file cannot be written: what was measured before is in it.
+    pub fn run(&mut self) -> Result<Ended, JournalError> {
+        let plan = self.plan;
+        for planned in &plan.jobs {
+            if let Some(reason) = planned.skip.as_ref().filter(|_| !self.done.covers(&planned.job.id, 0)) {
+                let place = Place { job: planned.job.id.clone(), round: 0, process: self.next_process() };
+                self.end_round(place, Outcome::Skipped { reason: reason.clone() })?;
+            }
+        }
+        for round in 0..plan.rounds {
+            for index in order(self.seed, round, plan.jobs.len()) {
+                let planned = &plan.jobs[index];
+                let due = planned.skip.is_none() && round < planned.rounds;
+                if !due || self.done.covers(&planned.job.id, round) {
+                    continue;
+                }
+                if interrupt::requested() {
+                    return Ok(Ended::Interrupted);
+                }
+                let place = Place { job: planned.job.id.clone(), round, process: self.next_process() };
+                self.progress.begin(&place, planned.round_s);
+                let outcome = match self.round(planned, &place) {
+                    Ok(()) => Outcome::Measured,
+                    Err(Stop::Failed(reason)) => Outcome::Failed { reason },
+                    Err(Stop::Interrupted) => return Ok(Ended::Interrupted),
+                    Err(Stop::Journal(error)) => return Err(error),
+                };
+                self.end_round(place, outcome)?;
+            }
+        }
+        Ok(Ended::Complete)
+    }
+
+    fn next_process(&mut self) -> u32 {
+        let process = self.done.next_process;
+        self.done.next_process += 1;
+        process
+    }
+
+    fn end_round(&mut self, place: Place, outcome: Outcome) -> Result<(), JournalError> {
+        self.done.note(&place, &outcome);
+        self.progress.end(&place, &outcome);
+        self.journal.append(&Record::Outcome(JobOutcome { place, outcome }))
+    }
+
+    /// One round of one job, in a process of its own.
+    fn round(&mut self, planned: &PlannedJob, place: &Place) -> Result<(), Stop> {
+        let limit = SHORTEST_LIMIT.max(Duration::from_secs_f64(planned.round_s * LIMIT_FACTOR));
+        self.reference(planned, limit)?;
+        let mut worker = self.start_worker(planned, &planned.job.kernel, planned.job.threads, limit, Some(place))?;
+        let logits = self.check(&mut worker, planned, limit)?;
+        self.compare(planned, &logits)?;
+        let window_ns = nanoseconds(self.plan.window_s);
+        let prompt = tokens(planned, planned.job.prefill_tokens, 1);
+
+        self.idle(place)?;
+        let request = Request::Prefill { prompt: prompt.clone(), least_ns: window_ns };
+        let prefill = self.window(&mut worker, &request, limit)?;
+        self.record(place, Phase::Prefill, planned.job.prefill_tokens, prefill)?;
+        expect_done(worker.ask(&Request::PrepareDecode { prompt }, limit)?)?;
+        let request = Request::Decode { tokens: planned.job.decode_tokens, least_ns: window_ns };
+        let decode = self.window(&mut worker, &request, limit)?;
+        self.record(place, Phase::Decode, planned.job.decode_tokens, decode)?;
+        self.idle(place)?;
+        // The yardstick of this round: bandwidth of these machines comes and goes by the minute.
+        let request = Request::ReadBandwidth { least_ns: (window_ns / 4).max(100_000_000) };
+        let read = self.window(&mut worker, &request, limit)?;
+        self.record(place, Phase::ReadBandwidth, 0, read)?;
+
+        let now = memory::of_process(worker.id());
+        self.journal.append(&Record::Memory(Memory {
+            place: place.clone(),
+            peak_bytes: now.peak_bytes,
+            anonymous_bytes: now.anonymous_bytes,
+            file_bytes: now.file_bytes,
+        }))?;
+        Ok(())
+    }
+
+    /// Starts a worker and has it load its weights; `place` is where that is recorded.
+    fn start_worker(
+        &mut self,
+        planned: &PlannedJob,
+        kernel: &str,
+        threads: u32,
+        limit: Duration,
+        place: Option<&Place>,
+    ) -> Result<Process, Stop> {
+        let mut worker = Process::start(&self.command)?;
+        let (name, version) = worker.engine();
+        if (name, version) != (&*planned.job.engine.name, &*planned.job.engine.version) {
+            return Err(Stop::Failed(format!("the worker is {name} {version}, not the engine of the plan")));
+        }
+        let request = Request::Load {
+            model: planned.source.clone(),
+            kernel: kernel.to_owned(),
+            threads,
+            positions: positions(planned.job.prefill_tokens, planned.job.decode_tokens),
+        };
+        let Reply::Loaded(loaded) = worker.ask(&request, limit)? else {
+            return Err(Stop::Failed("the worker did not say what it loaded".to_owned()));
+        };
+        if let Some(place) = place {
+            self.journal.append(&Record::Loaded(Loaded {
+                place: place.clone(),
+                duration_ns: loaded.duration_ns,
+                parameters: loaded.parameters,
+                linear_weights: loaded.linear_weights,
+                linear_bytes: loaded.linear_bytes,
+                weights_bytes: loaded.weights_bytes,
+                weights_bytes_per_token: loaded.weights_bytes_per_token,
+                kv_bytes_per_position: loaded.kv_bytes_per_position,
+                head_kernel: loaded.head_kernel,
+            }))?;
+        }
+        Ok(worker)
+    }
+
+    /// Logits of the portable variant for the same weights, computed once for each model and precision.
+    fn reference(&mut self, planned: &PlannedJob, limit: Duration) -> Result<(), Stop> {
+        let key = (planned.job.model.clone(), planned.reference_kernel);
+        if self.references.contains_key(&key) {
+            return Ok(());
+        }
+        // All cores: the result does not depend on the number of threads.
+        let threads = self.plan.jobs.iter().map(|j| j.job.threads).max().unwrap_or(1);
+        let computed = self
+            .start_worker(planned, planned.reference_kernel, threads, limit, None)
+            .and_then(|mut worker| self.check(&mut worker, planned, limit));
+        let logits = match computed {
+            Ok(logits) => Ok(logits),
+            Err(Stop::Failed(reason)) => Err(reason),
+            Err(other) => return Err(other),
+        };
+        self.references.insert(key, logits);
+        Ok(())
+    }
+
+    /// Has a worker run the check and reads the logits it wrote.
+    fn check(&mut self, worker: &mut Process, planned: &PlannedJob, limit: Duration) -> Result<Vec<f32>, Stop> {
+        let all = tokens(planned, CHECK_PROMPT + CHECK_CONTINUATION, 2);
+        let (prompt, continuation) = all.split_at(CHECK_PROMPT as usize);
+        let path = self.scratch.join("check.f32");
+        let request =
+            Request::Check { prompt: prompt.to_vec(), continuation: continuation.to_vec(), logits: path.clone() };
+        expect_done(worker.ask(&request, limit)?)?;
+        let logits = read_logits(&path).map_err(Stop::Failed)?;
+        let expected = (1 + continuation.len()) * planned.vocab as usize;
+        if logits.len() != expected {
+            return Err(Stop::Failed(format!("the check gave {} logits, not {expected}", logits.len())));
+        }
+        Ok(logits)
+    }
+
+    /// A wrong answer is a failure, not a figure.
+    fn compare(&self, planned: &PlannedJob, logits: &[f32]) -> Result<(), Stop> {
+        let reference_kernel = planned.reference_kernel;
+        let reference = match self.references.get(&(planned.job.model.clone(), reference_kernel)) {
+            Some(Ok(reference)) => reference,
+            Some(Err(reason)) => {
+                return Err(Stop::Failed(format!("no reference answer from {reference_kernel}: {reason}")));
+            }
+            None => return Err(Stop::Failed(format!("no reference answer from {reference_kernel}"))),
+        };
+        let distance = relative_distance(logits, reference);
+        match planned.job.precision {
+            Precision::Ternary if logits.iter().zip(reference).all(|(a, b)| a.to_bits() == b.to_bits()) => Ok(()),
+            Precision::Ternary => Err(Stop::Failed(format!(
+                "wrong answer: the logits differ from those of {reference_kernel} (relative distance {distance:.1e}), and \
+                 ternary kernels must agree bit for bit"
+            ))),
+            Precision::Half if distance <= HALF_TOLERANCE => Ok(()),
+            Precision::Half => Err(Stop::Failed(format!(
+                "wrong answer: the logits differ from those of {reference_kernel} by a relative distance of \
+                 {distance:.1e}, more than {HALF_TOLERANCE:.0e}"
+            ))),
+        }
+    }
+
+    /// One request between two readings of the counters.
+    fn window(
+        &mut self,
+        worker: &mut Process,
+        request: &Request,
+        limit: Duration,
+    ) -> Result<(WindowReply, Energy, u64), Stop> {
+        let at_ns = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let window = self.meter.begin();
+        let reply = worker.ask(request, limit);
+        let energy = self.meter.end(window);
+        match reply? {
+            Reply::Window(reply) => Ok((reply, energy, at_ns)),
+            other => Err(Stop::Failed(format!("the worker did not say what it measured: {other:?}"))),
+        }
+    }
+
+    fn record(
+        &mut self,
+        place: &Place,
+        phase: Phase,
+        tokens: u32,
+        (reply, energy, at_ns): (WindowReply, Energy, u64),
+    ) -> Result<(), Stop> {
+        if reply.durations_ns.is_empty() || reply.durations_ns.contains(&0) {
+            return Err(Stop::Failed("the worker measured nothing".to_owned()));
+        }
+        let sample = Sample {
+            place: place.clone(),
+            phase,
+            at_ns,
+            tokens,
+            bytes: reply.bytes,
+            durations_ns: reply.durations_ns,
+            token_durations_ns: reply.token_durations_ns,
+            digest: reply.digest,
+            energy,
+        };
+        self.journal.append(&Record::Sample(Box::new(sample)))?;
+        Ok(())
+    }
+
+    /// The worker is up and does nothing: what the machine draws anyway. Only where counters are read.
+    fn idle(&mut self, place: &Place) -> Result<(), Stop> {
+        if self.plan.idle_s <= 0.0 {
+            return Ok(());
+        }
+        std::thread::sleep(PARK);
+        let at_ns = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let window = self.meter.begin();
+        let begin = Instant::now();
+        let length = Duration::from_secs_f64(self.plan.idle_s);
+        while begin.elapsed() < length && !interrupt::requested() {
+            std::thread::sleep((length - begin.elapsed().min(length)).min(Duration::from_millis(100)));
+        }
+        let duration_ns = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let energy = self.meter.end(window);
+        if interrupt::requested() {
+            return Err(Stop::Interrupted);
+        }
+        let reply = WindowReply { durations_ns: vec![duration_ns], ..WindowReply::default() };
+        self.record(place, Phase::Idle, 0, (reply, energy, at_ns))
+    }
+}
+
+fn expect_done(reply: Reply) -> Result<(), Stop> {
+    match reply {
+        Reply::Done => Ok(()),
+        other => Err(Stop::Failed(format!("the worker's reply makes no sense here: {other:?}"))),
+    }
+}
+
+/// The order of a round: a Fisher-Yates shuffle by a portable generator, so that the seed in the record gives it again.
+fn order(seed: u64, round: u32, jobs: usize) -> Vec<usize> {
+    let mut random = Pcg64Mcg::new(u128::from(seed) << 64 | u128::from(round) << 1 | 1);
+    let mut order: Vec<usize> = (0..jobs).collect();
+    for last in (1..jobs).rev() {
+        let pick = random.next_u64() % (last as u64 + 1);
+        order.swap(last, usize::try_from(pick).unwrap_or(last));
+    }
+    order
+}
+
+/// Random tokens: one token again and again would flatter caches.
+fn tokens(planned: &PlannedJob, count: u32, stream: u64) -> Vec<u32> {
+    let mut random = Pcg64Mcg::new(u128::from(stream) << 1 | 1);
+    (0..count)
+        .map(|_| {
+            let token = random.next_u64() % u64::from(planned.vocab.max(1));
+            u32::try_from(token).unwrap_or(0)
+        })
+        .collect()
+}
+
+fn read_logits(path: &Path) -> Result<Vec<f32>, String> {
+    let bytes = fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    Ok(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+}
+
+/// |a - b| / |b|
+fn relative_distance(a: &[f32], b: &[f32]) -> f64 {
+    let square = |v: f64| v * v;
+    let difference: f64 = a.iter().zip(b).map(|(a, b)| square(f64::from(*a) - f64::from(*b))).sum();
+    let size: f64 = b.iter().map(|b| square(f64::from(*b))).sum();
+    if difference == 0.0 { 0.0 } else { (difference / size).sqrt() }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "suites are checked to be within a day")]
+fn nanoseconds(seconds: f64) -> u64 {
+    (seconds * 1e9) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_has_every_job_once_and_depends_on_seed_and_round() {
+        let mut sorted = order(1, 0, 30);
+        assert_ne!(sorted, order(2, 0, 30));
+        assert_ne!(sorted, order(1, 1, 30));
+        assert_eq!(sorted, order(1, 0, 30));
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..30).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn distance_is_relative_and_zero_for_equal() {
+        assert_eq!(relative_distance(&[0.0, 0.0], &[0.0, 0.0]), 0.0);
+        assert!((relative_distance(&[3.0, 4.5], &[3.0, 4.0]) - 0.1).abs() < 1e-9);
+        assert!(!(relative_distance(&[f32::NAN], &[1.0]) <= HALF_TOLERANCE));
+    }
+}

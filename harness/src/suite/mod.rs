@@ -1,0 +1,359 @@
+//! Suites: what is measured, as data. `suites/README.md` documents the format.
+
+mod embedded;
+mod engines;
+mod models;
+
+pub use embedded::{EmbeddedFile, suite_names};
+pub use engines::{Engine, load_engine};
+pub use models::{Shape, ShapeError, find_shape, load_shapes};
+
+use serde::Deserialize;
+use std::fmt;
+use std::path::PathBuf;
+
+/// A suite file. Unknown keys are errors.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suite {
+    /// Why the suite exists and how to read it.
+    pub about: String,
+    /// Kernel variants, `*` matching anything.
+    pub kernels: Vec<String>,
+    /// Numbers of threads.
+    pub threads: Vec<Threads>,
+    /// Fresh processes for each job.
+    pub rounds: u32,
+    /// What to do without an energy counter.
+    #[serde(default)]
+    pub energy: EnergyPolicy,
+    /// Each window repeats its work until it is this long, in seconds.
+    pub window_s: f64,
+    /// The same where energy counters are read.
+    pub energy_window_s: f64,
+    /// Length of the idle windows before and after a round where energy counters are read, in seconds.
+    pub idle_s: f64,
+    /// A job whose round is predicted to take longer than this is skipped, in seconds.
+    pub round_limit_s: f64,
+    /// Tokens of the prompt (pp).
+    pub prefill: u32,
+    /// Tokens generated (tg).
+    pub decode: u32,
+    /// The models.
+    #[serde(rename = "case")]
+    pub cases: Vec<Case>,
+    /// What `--quick` changes.
+    pub quick: Quick,
+}
+
+/// One model of a suite. What it leaves out is as the suite says.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// Name of a shape in `models.toml`, or path of a file.
+    pub model: String,
+    /// Kernel variants.
+    pub kernels: Option<Vec<String>>,
+    /// Fresh processes for each job.
+    pub rounds: Option<u32>,
+    /// Tokens of the prompt (pp).
+    pub prefill: Option<u32>,
+    /// Tokens generated (tg).
+    pub decode: Option<u32>,
+    /// Whether `--quick` runs it.
+    #[serde(default)]
+    pub quick: bool,
+}
+
+/// What `--quick` changes.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quick {
+    /// Fresh processes for each job.
+    pub rounds: u32,
+    /// Shortest window in seconds.
+    pub window_s: f64,
+    /// Shortest window with energy counters, in seconds.
+    pub energy_window_s: f64,
+    /// Length of the idle windows, in seconds.
+    pub idle_s: f64,
+    /// Tokens of the prompt (pp).
+    pub prefill: u32,
+    /// Tokens generated (tg).
+    pub decode: u32,
+}
+
+/// A number of threads, or the physical cores of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// So many.
+    Count(u32),
+    /// One for each physical core.
+    Physical,
+}
+
+/// What to do without an energy counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EnergyPolicy {
+    /// Measure nothing and exit with code 3.
+    Required,
+    /// Measure the rest and say why there is no energy.
+    #[default]
+    Preferred,
+    /// Read no counter.
+    Off,
+}
+
+/// A suite, where it was found, and a hash of its text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoadedSuite {
+    /// Name, without `.toml`.
+    pub name: String,
+    /// The suite.
+    pub suite: Suite,
+    /// `blake3:` and the hash of the text.
+    pub hash: String,
+}
+
+/// Why a suite or a list of models could not be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SuiteError {
+    /// No such suite.
+    #[error("there is no suite `{name}`; there are: {known}. A path that ends in .toml is read as a file")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// Those there are.
+        known: String,
+    },
+    /// The file could not be read.
+    #[error("cannot read {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The text is not a suite; the message has the line.
+    #[error("{origin}: {message}")]
+    Parse {
+        /// The file.
+        origin: String,
+        /// What the parser said.
+        message: String,
+    },
+    /// A value makes no sense.
+    #[error("{origin}: {message}")]
+    Value {
+        /// The file.
+        origin: String,
+        /// Which and why.
+        message: String,
+    },
+}
+
+/// Loads a suite by name (a file of this name under `suites/` in the current folder wins over the embedded one) or by path.
+///
+/// # Errors
+/// See [`SuiteError`].
+pub fn load(name: &str) -> Result<LoadedSuite, SuiteError> {
+    let file = embedded::find(name)?;
+    let suite = parse(&file)?;
+    let hash = format!("blake3:{}", blake3::hash(file.text.as_bytes()).to_hex());
+    Ok(LoadedSuite { name: file.name, suite, hash })
+}
+
+fn parse(file: &EmbeddedFile) -> Result<Suite, SuiteError> {
+    let suite: Suite = toml::from_str(&file.text)
+        .map_err(|e| SuiteError::Parse { origin: file.origin.clone(), message: e.to_string().trim_end().to_owned() })?;
+    check(&suite).map_err(|message| SuiteError::Value { origin: file.origin.clone(), message })?;
+    Ok(suite)
+}
+
+/// Largest number of tokens, rounds or threads a suite can ask for: larger ones are slips of the pen.
+const LARGEST: u32 = 1 << 20;
+
+fn check(suite: &Suite) -> Result<(), String> {
+    let number = |key: &str, value: u32| {
+        if (1..=LARGEST).contains(&value) { Ok(()) } else { Err(format!("`{key}` is {value}; it must be 1 to {LARGEST}")) }
+    };
+    let seconds = |key: &str, value: f64| {
+        let fits = value.is_finite() && (0.0..=86_400.0).contains(&value);
+        if fits { Ok(()) } else { Err(format!("`{key}` is {value}; it must be 0 to 86400 seconds")) }
+    };
+    number("rounds", suite.rounds)?;
+    number("prefill", suite.prefill)?;
+    number("decode", suite.decode)?;
+    number("quick.rounds", suite.quick.rounds)?;
+    number("quick.prefill", suite.quick.prefill)?;
+    number("quick.decode", suite.quick.decode)?;
+    seconds("window_s", suite.window_s)?;
+    seconds("energy_window_s", suite.energy_window_s)?;
+    seconds("idle_s", suite.idle_s)?;
+    seconds("round_limit_s", suite.round_limit_s)?;
+    seconds("quick.window_s", suite.quick.window_s)?;
+    seconds("quick.energy_window_s", suite.quick.energy_window_s)?;
+    seconds("quick.idle_s", suite.quick.idle_s)?;
+    if suite.cases.is_empty() {
+        return Err("there is no [[case]]".to_owned());
+    }
+    if suite.threads.is_empty() {
+        return Err("`threads` is empty".to_owned());
+    }
+    for (index, case) in suite.cases.iter().enumerate() {
+        if suite.cases[..index].iter().any(|c| c.model == case.model) {
+            return Err(format!("two cases have the model `{}`", case.model));
+        }
+        for (key, value) in [("rounds", case.rounds), ("prefill", case.prefill), ("decode", case.decode)] {
+            value.map_or(Ok(()), |v| number(&format!("case `{}`: {key}", case.model), v))?;
+        }
+        let kernels = case.kernels.as_ref().unwrap_or(&suite.kernels);
+        if kernels.is_empty() {
+            return Err(format!("case `{}`: `kernels` is empty", case.model));
+        }
+    }
+    Ok(())
+}
+
+/// Whether `name` matches `pattern`, in which each `*` stands for any text.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let Some(last) = pattern.contains('*').then(|| parts.next_back().unwrap_or_default()) else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}
+
+impl Threads {
+    /// The number on a host with so many physical cores.
+    pub fn count(self, physical_cores: u32) -> u32 {
+        match self {
+            Threads::Count(count) => count,
+            Threads::Physical => physical_cores,
+        }
+    }
+}
+
+impl std::str::FromStr for Threads {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "physical" => Ok(Threads::Physical),
+            _ => match text.parse() {
+                Ok(count @ 1..=1024) => Ok(Threads::Count(count)),
+                _ => Err(format!("`{text}` is no number of threads: 1 to 1024 or \"physical\"")),
+            },
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Threads {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Threads;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of threads (1 to 1024) or \"physical\"")
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, count: i64) -> Result<Threads, E> {
+                count.to_string().parse().map_err(E::custom)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Threads, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_embedded_suite_is_valid_and_names_known_shapes() {
+        let shapes = load_shapes().expect("models.toml");
+        assert!(!suite_names().is_empty());
+        for name in suite_names() {
+            let loaded = load(&name).expect("an embedded suite");
+            for case in &loaded.suite.cases {
+                find_shape(&shapes, &case.model).expect("a shape of models.toml");
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_file_and_the_line() {
+        let good = embedded::find("x86-energy").expect("embedded").text;
+        let cases = [
+            (good.replacen("rounds = 5", "ronuds = 5", 1), "ronuds"),
+            (good.replacen("rounds = 5", "rounds = \"five\"", 1), "invalid type"),
+            (good.replacen("threads = [1,", "threads = [0,", 1), "1 to 1024"),
+            (good.replacen("rounds = 5", "rounds = 0", 1), "`rounds` is 0"),
+            (good.replacen("window_s = 0.5", "window_s = nan", 1), "window_s"),
+            (good.replacen("decode = 32", "decode = 99999999", 1), "decode"),
+            (good.replacen("model = \"700M\"", "model = \"125M\"", 1), "two cases"),
+            (good.replacen("energy = \"preferred\"", "energy = \"maybe\"", 1), "maybe"),
+            (good[..good.len() / 2].to_owned(), "mine.toml"),
+        ];
+        for (text, expected) in cases {
+            let file = EmbeddedFile { name: "mine".into(), origin: "mine.toml".into(), text: text.clone() };
+            let message = parse(&file).expect_err(expected).to_string();
+            assert!(message.contains("mine.toml") && message.contains(expected), "{expected}: {message}");
+            if message.contains("TOML parse error") {
+                assert!(message.contains("line "), "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_suites_are_errors_and_never_panics() {
+        let good = embedded::find("x86-energy").expect("embedded").text;
+        for cut in 0..good.len() {
+            if let Some(text) = good.get(..cut) {
+                let file = EmbeddedFile { name: "cut".into(), origin: "cut.toml".into(), text: text.into() };
+                assert!(parse(&file).is_err() || text.contains("[quick]"), "cut at {cut}");
+            }
+        }
+        for at in 0..good.len() {
+            for bit in [1u8, 4, 32] {
+                let mut bytes = good.clone().into_bytes();
+                bytes[at] ^= bit;
+                if let Ok(text) = String::from_utf8(bytes) {
+                    // A flipped letter of the description is still a suite; what counts is that nothing panics.
+                    let _ = parse(&EmbeddedFile { name: "flip".into(), origin: "flip.toml".into(), text });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn stars_match_any_text() {
+        for (pattern, name, expected) in [
+            ("i2s-*", "i2s-avx2", true),
+            ("i2s-*", "f16-avx2", false),
+            ("*", "anything", true),
+            ("*-avx2", "i2s-avx2", true),
+            ("*-avx2", "i2s-avx2x", false),
+            ("i2s-avx2", "i2s-avx2", true),
+            ("i2s-avx2", "i2s-avx25", false),
+            ("i*s*2", "i2s-avx2", true),
+            ("a*a", "a", false),
+            ("", "", true),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+}

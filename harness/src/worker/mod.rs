@@ -1,0 +1,9 @@
+//! Contenders run in processes of their own: our engine through the same door as any peer.
+
+mod process;
+mod protocol;
+mod serve;
+
+pub use process::{Process, WorkerError};
+pub use protocol::{LoadedReply, ModelSource, PROTOCOL, Reply, Request, WindowReply};
+pub use serve::serve;

@@ -1,0 +1,143 @@
+//! What the harness and a worker say to each other: one JSON object a line, requests on standard input, one reply to each on
+//! standard output. The worker times its own work; the harness reads energy counters before a request and after its reply.
+
+use crate::suite::Shape;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Number of the protocol; a worker that speaks another one is not measured.
+pub const PROTOCOL: u32 = 1;
+
+/// Where a worker finds its weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelSource {
+    /// Random weights in a shape.
+    Synthetic {
+        /// The shape.
+        shape: Box<Shape>,
+        /// Seed of the weights.
+        seed: u64,
+    },
+    /// A file.
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// Whether half-precision linear layers are made ternary by absmean.
+        ternarize: bool,
+    },
+}
+
+/// What the harness asks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Who are you? Always the first request.
+    Hello,
+    /// Bring the weights into memory.
+    Load {
+        /// Where they are.
+        model: ModelSource,
+        /// Kernel variant of the linear layers.
+        kernel: String,
+        /// Worker threads.
+        threads: u32,
+        /// Positions of the KV cache.
+        positions: u32,
+    },
+    /// Run a prompt as a batch and then tokens one by one, and write the logits after the prompt and after each token to a
+    /// file, little-endian single precision, [1 + tokens][vocab]. It is the warm-up too.
+    Check {
+        /// The prompt.
+        prompt: Vec<u32>,
+        /// The tokens after it.
+        continuation: Vec<u32>,
+        /// The file.
+        logits: PathBuf,
+    },
+    /// Run the prompt from an empty cache and choose the next token, again and again.
+    Prefill {
+        /// The prompt.
+        prompt: Vec<u32>,
+        /// Repeat until this much time has passed, in nanoseconds.
+        least_ns: u64,
+    },
+    /// Run the prompt, outside any window.
+    PrepareDecode {
+        /// The prompt.
+        prompt: Vec<u32>,
+    },
+    /// Generate greedily after the prepared prompt, again and again from the same position.
+    Decode {
+        /// Tokens to generate in each repetition.
+        tokens: u32,
+        /// Repeat until this much time has passed, in nanoseconds.
+        least_ns: u64,
+    },
+    /// Read the packed weights plainly with all threads, again and again.
+    ReadBandwidth {
+        /// Repeat until this much time has passed, in nanoseconds.
+        least_ns: u64,
+    },
+}
+
+/// What a worker answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// To `Hello`.
+    Hello {
+        /// Name of the engine.
+        name: String,
+        /// Its version: no version, no measurement.
+        version: String,
+        /// [`PROTOCOL`] of the worker.
+        protocol: u32,
+    },
+    /// To `Load`.
+    Loaded(LoadedReply),
+    /// To `Check` and `PrepareDecode`.
+    Done,
+    /// To the measuring requests.
+    Window(WindowReply),
+    /// The request failed; the worker goes on.
+    Error {
+        /// Why.
+        message: String,
+    },
+}
+
+/// What was loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadedReply {
+    /// Time from the request to the end of loading.
+    pub duration_ns: u64,
+    /// Parameters of the model.
+    pub parameters: u64,
+    /// Weights of the linear layers.
+    pub linear_weights: u64,
+    /// Bytes of the packed linear layers.
+    pub linear_bytes: u64,
+    /// Bytes of all weights.
+    pub weights_bytes: u64,
+    /// Bytes of weights read for each decoded token.
+    pub weights_bytes_per_token: u64,
+    /// Bytes of the KV cache for each position.
+    pub kv_bytes_per_position: u64,
+    /// Variant that computes the LM head.
+    pub head_kernel: String,
+}
+
+/// What a measuring request gave.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct WindowReply {
+    /// Duration of each repetition.
+    pub durations_ns: Vec<u64>,
+    /// Decode: duration of each token.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub token_durations_ns: Vec<u64>,
+    /// Bandwidth: bytes read in each repetition.
+    pub bytes: Option<u64>,
+    /// Hash of the tokens of one repetition; the worker fails the request if its repetitions differ.
+    pub digest: Option<String>,
+}
