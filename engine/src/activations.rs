@@ -19,7 +19,7 @@ pub const COLUMN_PADDING: usize = 128;
 /// Smallest absmax: a row of zeros must not divide by zero (the 1e-5 of the reference implementation's clamp).
 const SMALLEST_ABSMAX: f32 = 1e-5;
 
-/// A batch of token activations, shape [batch][cols], prepared for one family.
+/// A batch of token activations, shape `[batch][cols]`, prepared for one family.
 #[derive(Debug)]
 pub struct Activations {
     form: Preparation,
@@ -47,7 +47,7 @@ impl Activations {
         }
     }
 
-    /// Prepares `x`, shape [batch][cols].
+    /// Prepares `x`, shape `[batch][cols]`.
     ///
     /// # Panics
     /// If `x` is not a whole number of tokens.
@@ -66,7 +66,7 @@ impl Activations {
         }
     }
 
-    /// Activations that are int8 already, shape [batch][cols], with a scale for each token: to measure or test kernels on
+    /// Activations that are int8 already, shape `[batch][cols]`, with a scale for each token: to measure or test kernels on
     /// values that quantisation would not give.
     ///
     /// # Panics

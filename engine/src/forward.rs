@@ -26,33 +26,33 @@ pub(crate) struct Workspace {
     pub(crate) buffers: Buffers,
 }
 
-/// Working memory, [tokens][...]; it grows with the largest batch and is kept.
+/// Working memory, `[tokens]`[...]; it grows with the largest batch and is kept.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
-    /// Residual stream, [tokens][hidden]; after the pass, the output of the last norm.
+    /// Residual stream, `[tokens][hidden]`; after the pass, the output of the last norm.
     pub(crate) x: Vec<f32>,
-    /// [tokens][hidden]
+    /// `[tokens][hidden]`
     normed: Vec<f32>,
-    /// [tokens][heads * head_dim]
+    /// `[tokens][heads * head_dim]`
     query: Vec<f32>,
-    /// [tokens][kv_heads * head_dim]
+    /// `[tokens][kv_heads * head_dim]`
     key: Vec<f32>,
-    /// [tokens][kv_heads * head_dim]
+    /// `[tokens][kv_heads * head_dim]`
     value: Vec<f32>,
-    /// What attention gives, [tokens][heads * head_dim]
+    /// What attention gives, `[tokens][heads * head_dim]`
     mixed: Vec<f32>,
     /// The same after the sub-norm.
     mixed_normed: Vec<f32>,
-    /// [tokens][ffn]
+    /// `[tokens][ffn]`
     gate: Vec<f32>,
-    /// [tokens][ffn]
+    /// `[tokens][ffn]`
     up: Vec<f32>,
-    /// What is added to the residual stream, [tokens][hidden].
+    /// What is added to the residual stream, `[tokens][hidden]`.
     delta: Vec<f32>,
 }
 
 /// Runs `tokens` at the positions after those in `cache`, adds their keys and values to it, and leaves the output of the last
-/// norm in `work.buffers.x`, [tokens][hidden].
+/// norm in `work.buffers.x`, `[tokens][hidden]`.
 pub(crate) fn forward(
     network: &Network,
     work: &mut Workspace,
@@ -182,7 +182,7 @@ pub(crate) fn forward(
     cache.advance(tokens.len());
 }
 
-/// RMSNorm of each token of `x`, [tokens][width].
+/// RMSNorm of each token of `x`, `[tokens][width]`.
 fn norm(
     pool: &Pool,
     isa: SharedIsa,
@@ -221,7 +221,7 @@ pub(crate) fn linear(
     });
 }
 
-/// Calls `f` with each token of `data`, [tokens][width]; threads share out the tokens of a batch.
+/// Calls `f` with each token of `data`, `[tokens][width]`; threads share out the tokens of a batch.
 fn each_token(pool: &Pool, data: &mut [f32], width: usize, f: &(dyn Fn(usize, &mut [f32]) + Sync)) {
     let tokens = data.len() / width;
     if tokens == 1 {
@@ -237,7 +237,7 @@ fn each_token(pool: &Pool, data: &mut [f32], width: usize, f: &(dyn Fn(usize, &m
     });
 }
 
-/// Causal attention of one layer: `query`, [tokens][heads * head_dim], over all positions of the cache and its own.
+/// Causal attention of one layer: `query`, `[tokens][heads * head_dim]`, over all positions of the cache and its own.
 #[expect(
     clippy::too_many_arguments,
     reason = "the parts of a session are lent one by one"

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A [tokens][stride] array, cut into tiles of a number of tokens by a number of columns. Each tile can be taken once.
+/// A `[tokens][stride]` array, cut into tiles of a number of tokens by a number of columns. Each tile can be taken once.
 pub struct Grid<'a> {
     base: *mut f32,
     stride: usize,
@@ -42,7 +42,7 @@ pub struct Tile<'a> {
 unsafe impl Sync for Grid<'_> {}
 
 impl<'a> Grid<'a> {
-    /// Cuts `output`, shape [tokens][stride], into tiles of `token_block` by `col_block`.
+    /// Cuts `output`, shape `[tokens][stride]`, into tiles of `token_block` by `col_block`.
     ///
     /// # Panics
     /// If `output` is not a whole number of tokens, or a block is empty.
@@ -73,7 +73,7 @@ impl<'a> Grid<'a> {
         }
     }
 
-    /// Cuts `output`, shape [tokens][stride], into one stripe of columns for each of `threads`, at multiples of `row_block`.
+    /// Cuts `output`, shape `[tokens][stride]`, into one stripe of columns for each of `threads`, at multiples of `row_block`.
     pub fn stripes(output: &'a mut [f32], stride: usize, threads: usize, row_block: usize) -> Self {
         let tokens = (output.len() / stride).max(1);
         Grid::new(

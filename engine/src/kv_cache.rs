@@ -5,7 +5,7 @@ use crate::weights::saturate;
 use half::f16;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
-/// Keys and values, each [layer][kv_head][capacity][head_dim]. Pages are touched as positions are reached.
+/// Keys and values, each `[layer][kv_head][capacity][head_dim]`. Pages are touched as positions are reached.
 #[derive(Debug)]
 pub(crate) struct KvCache {
     keys: Vec<u16>,
@@ -50,7 +50,7 @@ impl KvCache {
         self.positions += tokens;
     }
 
-    /// Stores keys and values of some tokens, each [tokens][kv_heads * head_dim], from position `first` on. The inputs are
+    /// Stores keys and values of some tokens, each `[tokens][kv_heads * head_dim]`, from position `first` on. The inputs are
     /// brought into the range of half precision.
     pub(crate) fn store(&mut self, layer: usize, first: usize, key: &mut [f32], value: &mut [f32]) {
         saturate(key);
@@ -80,12 +80,12 @@ impl KvCache {
         }
     }
 
-    /// Keys of one head at the first `positions` positions, [positions][head_dim].
+    /// Keys of one head at the first `positions` positions, `[positions][head_dim]`.
     pub(crate) fn keys(&self, layer: usize, head: usize, positions: usize) -> &[f16] {
         self.keys[self.offset(layer, head)..][..positions * self.head_dim].reinterpret_cast()
     }
 
-    /// Values of one head at the first `positions` positions, [positions][head_dim].
+    /// Values of one head at the first `positions` positions, `[positions][head_dim]`.
     pub(crate) fn values(&self, layer: usize, head: usize, positions: usize) -> &[f16] {
         self.values[self.offset(layer, head)..][..positions * self.head_dim].reinterpret_cast()
     }

@@ -118,7 +118,7 @@ impl Session {
         self.cache.truncate(positions);
     }
 
-    /// Runs tokens after those so far and gives the logits after the last one, [vocab]. One token is a decode step; more are
+    /// Runs tokens after those so far and gives the logits after the last one, `[vocab]`. One token is a decode step; more are
     /// a prompt, which goes through the network as a batch.
     ///
     /// # Errors
@@ -134,7 +134,7 @@ impl Session {
         Ok(&self.logits)
     }
 
-    /// Runs tokens after those so far and gives the logits after each, [tokens][vocab].
+    /// Runs tokens after those so far and gives the logits after each, `[tokens][vocab]`.
     ///
     /// # Errors
     /// See [`SessionError`]; no position is taken when tokens or room are at fault.

@@ -21,7 +21,7 @@ pub trait DenseRows: Send + Sync {
     fn read_row(&self, row: usize, out: &mut [f32]);
 }
 
-/// Weights {-1, 0, +1} with one scale for the whole tensor (BitNet b1.58, arXiv 2402.17764): shape [rows][cols], a row for
+/// Weights {-1, 0, +1} with one scale for the whole tensor (BitNet b1.58, arXiv 2402.17764): shape `[rows][cols]`, a row for
 /// each output.
 #[derive(Clone)]
 pub struct TernaryMatrix {
@@ -31,7 +31,7 @@ pub struct TernaryMatrix {
     source: Arc<dyn TernaryRows>,
 }
 
-/// Weights in floating point: shape [rows][cols], a row for each output.
+/// Weights in floating point: shape `[rows][cols]`, a row for each output.
 #[derive(Clone)]
 pub struct DenseMatrix {
     rows: usize,

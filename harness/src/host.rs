@@ -27,7 +27,8 @@ pub fn capture(cpu: &Cpu) -> Host {
         os: os_release(),
         microcode: field(&cpu_info, "microcode"),
         governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        transparent_huge_pages: read("/sys/kernel/mm/transparent_hugepage/enabled").and_then(|text| chosen(&text)),
+        transparent_huge_pages: read("/sys/kernel/mm/transparent_hugepage/enabled")
+            .and_then(|text| chosen(&text)),
         virtualisation: virtualisation(&cpu_info),
         load_centi: load_average(),
         shared_isa: SharedIsa::best(cpu).name().to_owned(),
@@ -41,7 +42,10 @@ fn cpu_brand(cpu: &sysinfo::Cpu) -> Option<String> {
 /// Memory that can be had without swapping, in bytes.
 pub fn available_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let kib: u64 = field(&text, "MemAvailable")?.trim_end_matches(" kB").parse().ok()?;
+    let kib: u64 = field(&text, "MemAvailable")?
+        .trim_end_matches(" kB")
+        .parse()
+        .ok()?;
     let available = kib * 1024;
     // A control group can allow less than the machine has.
     Some(cgroup_memory_left().map_or(available, |left| left.min(available)))
@@ -61,7 +65,9 @@ fn logical_cpus() -> u32 {
 
 /// Distinct cores among all CPUs of the machine, at most the hardware threads this process may use.
 fn physical_cores(sysfs: &Path, logical: u32) -> u32 {
-    let Ok(entries) = fs::read_dir(sysfs.join("devices/system/cpu")) else { return logical };
+    let Ok(entries) = fs::read_dir(sysfs.join("devices/system/cpu")) else {
+        return logical;
+    };
     let core = |cpu: &Path| {
         let id = |name: &str| fs::read_to_string(cpu.join("topology").join(name)).ok();
         Some((id("physical_package_id")?, id("core_id")?))
@@ -76,12 +82,20 @@ fn physical_cores(sysfs: &Path, logical: u32) -> u32 {
 fn last_level_cache(sysfs: &Path) -> Option<u64> {
     let caches = fs::read_dir(sysfs.join("devices/system/cpu/cpu0/cache")).ok()?;
     let size = |index: &Path| {
-        let level: u32 = fs::read_to_string(index.join("level")).ok()?.trim().parse().ok()?;
+        let level: u32 = fs::read_to_string(index.join("level"))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()?;
         let size = fs::read_to_string(index.join("size")).ok()?;
         let kib: u64 = size.trim().strip_suffix('K')?.parse().ok()?;
         Some((level, kib * 1024))
     };
-    caches.flatten().filter_map(|e| size(&e.path())).max().map(|(_, bytes)| bytes)
+    caches
+        .flatten()
+        .filter_map(|e| size(&e.path()))
+        .max()
+        .map(|(_, bytes)| bytes)
 }
 
 fn os_release() -> Option<String> {
@@ -98,20 +112,33 @@ fn virtualisation(cpu_info: &str) -> Option<String> {
     let hypervisor = flags.split_whitespace().any(|f| f == "hypervisor");
     let kind = read("/sys/hypervisor/type").or_else(|| read("/sys/class/dmi/id/sys_vendor"));
     match (hypervisor, container) {
-        (true, _) => Some(kind.map_or("virtual machine".to_owned(), |k| format!("virtual machine ({k})"))),
+        (true, _) => Some(kind.map_or("virtual machine".to_owned(), |k| {
+            format!("virtual machine ({k})")
+        })),
         (false, true) => Some("container".to_owned()),
         (false, false) => None,
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a load average, rounded")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a load average, rounded"
+)]
 fn load_average() -> Option<u32> {
-    let load: f64 = read("/proc/loadavg")?.split_whitespace().next()?.parse().ok()?;
+    let load: f64 = read("/proc/loadavg")?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()?;
     Some((load * 100.0).round() as u32)
 }
 
 fn read(path: &str) -> Option<String> {
-    fs::read_to_string(path).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+    fs::read_to_string(path)
+        .ok()
+        .map(|text| text.trim().to_owned())
+        .filter(|text| !text.is_empty())
 }
 
 /// The value of the first `name : value` line.
@@ -136,19 +163,28 @@ mod tests {
     fn cores_are_counted_once() {
         let root = tempfile::tempdir().expect("temp dir");
         for (cpu, package, core) in [(0, 0, 0), (1, 0, 0), (2, 0, 1), (3, 1, 0)] {
-            let topology = root.path().join(format!("devices/system/cpu/cpu{cpu}/topology"));
+            let topology = root
+                .path()
+                .join(format!("devices/system/cpu/cpu{cpu}/topology"));
             fs::create_dir_all(&topology).expect("create");
             fs::write(topology.join("physical_package_id"), format!("{package}\n")).expect("write");
             fs::write(topology.join("core_id"), format!("{core}\n")).expect("write");
         }
         assert_eq!(physical_cores(root.path(), 8), 3);
-        assert_eq!(physical_cores(root.path(), 2), 2, "never more than the process may use");
+        assert_eq!(
+            physical_cores(root.path(), 2),
+            2,
+            "never more than the process may use"
+        );
         assert_eq!(physical_cores(&root.path().join("nothing"), 4), 4);
     }
 
     #[test]
     fn fields_and_choices_are_found() {
-        assert_eq!(field("a : b\nmicrocode\t: 0xb00\n", "microcode").as_deref(), Some("0xb00"));
+        assert_eq!(
+            field("a : b\nmicrocode\t: 0xb00\n", "microcode").as_deref(),
+            Some("0xb00")
+        );
         assert_eq!(field("a : b", "c"), None);
         assert_eq!(chosen("always [madvise] never").as_deref(), Some("madvise"));
         assert_eq!(chosen("nothing"), None);

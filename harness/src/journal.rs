@@ -1,6 +1,8 @@
 //! The record file of a run while it is written: each line is whole and in the system's hands before the next step.
 
-use bitbench_reports::record::{FILE_NAME, Job, JobOutcome, Outcome, Place, ReadError, Record, Records, Run};
+use bitbench_reports::record::{
+    FILE_NAME, Job, JobOutcome, Outcome, Place, ReadError, Record, Records, Run,
+};
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -18,7 +20,9 @@ pub struct Journal {
 #[non_exhaustive]
 pub enum JournalError {
     /// The folder holds a run already.
-    #[error("{path} holds a run already; `--resume` goes on with it, another `--out` starts a new one")]
+    #[error(
+        "{path} holds a run already; `--resume` goes on with it, another `--out` starts a new one"
+    )]
     Exists {
         /// The file.
         path: PathBuf,
@@ -30,7 +34,9 @@ pub enum JournalError {
         path: PathBuf,
     },
     /// The stored run is another one.
-    #[error("{path} cannot be resumed: {what} differs. Resume with the options it was started with, on the same machine")]
+    #[error(
+        "{path} cannot be resumed: {what} differs. Resume with the options it was started with, on the same machine"
+    )]
     Differs {
         /// The file.
         path: PathBuf,
@@ -41,7 +47,9 @@ pub enum JournalError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// Writing failed.
-    #[error("cannot write {path}: {source}. What was measured so far is in it; free some space and go on with `--resume`")]
+    #[error(
+        "cannot write {path}: {source}. What was measured so far is in it; free some space and go on with `--resume`"
+    )]
     Write {
         /// The file.
         path: PathBuf,
@@ -101,14 +109,22 @@ impl Journal {
     /// See [`JournalError`]; nothing that exists is overwritten.
     pub fn create(folder: &Path, run: Run) -> Result<Journal, JournalError> {
         let path = folder.join(FILE_NAME);
-        let write = |source| JournalError::Write { path: path.clone(), source };
+        let write = |source| JournalError::Write {
+            path: path.clone(),
+            source,
+        };
         fs::create_dir_all(folder).map_err(write)?;
         let file = match OpenOptions::new().append(true).create_new(true).open(&path) {
             Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Err(JournalError::Exists { path }),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(JournalError::Exists { path });
+            }
             Err(e) => return Err(write(e)),
         };
-        let mut journal = Journal { path: path.clone(), file };
+        let mut journal = Journal {
+            path: path.clone(),
+            file,
+        };
         journal.append(&Record::Run(Box::new(run)))?;
         Ok(journal)
     }
@@ -126,11 +142,21 @@ impl Journal {
         if let Some(what) = difference(&records.run, planned) {
             return Err(JournalError::Differs { path, what });
         }
-        let write = |source| JournalError::Write { path: path.clone(), source };
+        let write = |source| JournalError::Write {
+            path: path.clone(),
+            source,
+        };
         let file = OpenOptions::new().append(true).open(&path).map_err(write)?;
         file.set_len(records.whole_bytes).map_err(write)?;
         let seed = records.run.seed;
-        Ok((Journal { path: path.clone(), file }, Done::of(&records), seed))
+        Ok((
+            Journal {
+                path: path.clone(),
+                file,
+            },
+            Done::of(&records),
+            seed,
+        ))
     }
 
     /// Appends one line. It is written with one call, so that a kill tears at most the last line.
@@ -138,7 +164,10 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Write`].
     pub fn append(&mut self, record: &Record) -> Result<(), JournalError> {
-        let write = |source: io::Error| JournalError::Write { path: self.path.clone(), source };
+        let write = |source: io::Error| JournalError::Write {
+            path: self.path.clone(),
+            source,
+        };
         let mut line = serde_json::to_vec(record).map_err(|e| write(e.into()))?;
         line.push(b'\n');
         self.file.write_all(&line).map_err(write)?;
@@ -151,21 +180,46 @@ fn difference(stored: &Run, planned: &Run) -> Option<String> {
     // What a job is, not whether there is room for it at this moment.
     let ids = |run: &Run| -> Vec<Job> { run.jobs.clone() };
     let checks = [
-        ("the version of bitbench", stored.bitbench == planned.bitbench),
+        (
+            "the version of bitbench",
+            stored.bitbench == planned.bitbench,
+        ),
         ("the suite", stored.suite == planned.suite),
-        ("the CPU", stored.host.cpu == planned.host.cpu && stored.host.features == planned.host.features),
-        ("the number of cores", stored.host.physical_cores == planned.host.physical_cores),
+        (
+            "the CPU",
+            stored.host.cpu == planned.host.cpu && stored.host.features == planned.host.features,
+        ),
+        (
+            "the number of cores",
+            stored.host.physical_cores == planned.host.physical_cores,
+        ),
         ("the energy source", same_energy(stored, planned)),
         ("the list of jobs", ids(stored) == ids(planned)),
         ("the number of rounds", stored.rounds == planned.rounds),
     ];
-    checks.into_iter().find(|(_, same)| !same).map(|(what, _)| what.to_owned())
+    checks
+        .into_iter()
+        .find(|(_, same)| !same)
+        .map(|(what, _)| what.to_owned())
 }
 
 fn same_energy(stored: &Run, planned: &Run) -> bool {
     use bitbench_reports::record::EnergySourceInfo::{Open, Unavailable};
     match (&stored.energy, &planned.energy) {
-        (Open { source: a, provenance: p, domains: d, .. }, Open { source: b, provenance: q, domains: e, .. }) => {
+        (
+            Open {
+                source: a,
+                provenance: p,
+                domains: d,
+                ..
+            },
+            Open {
+                source: b,
+                provenance: q,
+                domains: e,
+                ..
+            },
+        ) => {
             a == b && p == q && d.len() == e.len() && d.iter().zip(e).all(|(d, e)| d.name == e.name)
         }
         (Unavailable { .. }, Unavailable { .. }) => true,

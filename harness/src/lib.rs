@@ -21,4 +21,9 @@ pub mod suite;
 pub mod worker;
 
 /// Version of bitbench, with the revision it was built from.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BITBENCH_REVISION"), ")");
+pub const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (",
+    env!("BITBENCH_REVISION"),
+    ")"
+);

@@ -15,13 +15,22 @@ pub struct ProcessMemory {
 
 /// Memory of a running process; empty where the system does not tell.
 pub fn of_process(id: u32) -> ProcessMemory {
-    fs::read_to_string(format!("/proc/{id}/status")).map(|text| parse(&text)).unwrap_or_default()
+    fs::read_to_string(format!("/proc/{id}/status"))
+        .map(|text| parse(&text))
+        .unwrap_or_default()
 }
 
 fn parse(status: &str) -> ProcessMemory {
     let bytes = |name: &str| {
-        let line = status.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
-        line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+        let line = status
+            .lines()
+            .find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
+        line.trim()
+            .strip_suffix(" kB")?
+            .trim()
+            .parse::<u64>()
+            .ok()?
+            .checked_mul(1024)
     };
     ProcessMemory {
         peak_bytes: bytes("VmHWM"),
@@ -36,9 +45,13 @@ mod tests {
 
     #[test]
     fn the_lines_of_a_status_file_are_found() {
-        let memory = parse("Name:\tx\nVmHWM:\t    1024 kB\nRssAnon:\t 512 kB\nRssFile:\t       0 kB\n");
-        let expected =
-            ProcessMemory { peak_bytes: Some(1 << 20), anonymous_bytes: Some(1 << 19), file_bytes: Some(0) };
+        let memory =
+            parse("Name:\tx\nVmHWM:\t    1024 kB\nRssAnon:\t 512 kB\nRssFile:\t       0 kB\n");
+        let expected = ProcessMemory {
+            peak_bytes: Some(1 << 20),
+            anonymous_bytes: Some(1 << 19),
+            file_bytes: Some(0),
+        };
         assert_eq!(memory, expected);
         assert_eq!(parse("VmHWM: lots"), ProcessMemory::default());
     }
@@ -46,7 +59,11 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn a_live_process_has_a_peak_and_a_dead_one_has_none() {
-        assert!(of_process(std::process::id()).peak_bytes.is_some_and(|bytes| bytes > 1 << 16));
+        assert!(
+            of_process(std::process::id())
+                .peak_bytes
+                .is_some_and(|bytes| bytes > 1 << 16)
+        );
         assert_eq!(of_process(u32::MAX), ProcessMemory::default());
     }
 }

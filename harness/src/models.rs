@@ -31,7 +31,9 @@ pub enum ModelError {
         source: TokenizerError,
     },
     /// It has no tokenizer.
-    #[error("{path} has no tokenizer: text cannot be turned into tokens; `bitbench logits --tokens` takes token ids")]
+    #[error(
+        "{path} has no tokenizer: text cannot be turned into tokens; `bitbench logits --tokens` takes token ids"
+    )]
     NoTokenizer {
         /// The file.
         path: PathBuf,
@@ -65,7 +67,10 @@ pub fn tokenizer(gguf: &Gguf) -> Result<Tokenizer, ModelError> {
     match Tokenizer::from_gguf(gguf) {
         Ok(Some(tokenizer)) => Ok(tokenizer),
         Ok(None) => Err(ModelError::NoTokenizer { path: path() }),
-        Err(source) => Err(ModelError::Tokenizer { path: path(), source }),
+        Err(source) => Err(ModelError::Tokenizer {
+            path: path(),
+            source,
+        }),
     }
 }
 
@@ -74,7 +79,10 @@ pub fn tokenizer(gguf: &Gguf) -> Result<Tokenizer, ModelError> {
 /// # Errors
 /// [`ModelError::Io`].
 pub fn hash(path: &Path) -> Result<String, ModelError> {
-    let io = |source| ModelError::Io { path: path.to_owned(), source };
+    let io = |source| ModelError::Io {
+        path: path.to_owned(),
+        source,
+    };
     let mut hasher = blake3::Hasher::new();
     io::copy(&mut std::fs::File::open(path).map_err(io)?, &mut hasher).map_err(io)?;
     Ok(format!("blake3:{}", hasher.finalize().to_hex()))
@@ -90,5 +98,13 @@ pub fn not_ternary(model: &Model) -> Option<String> {
 }
 
 fn linear(layer: &Layer) -> [&LinearWeights; 7] {
-    [&layer.query, &layer.key, &layer.value, &layer.output, &layer.gate, &layer.up, &layer.down]
+    [
+        &layer.query,
+        &layer.key,
+        &layer.value,
+        &layer.output,
+        &layer.gate,
+        &layer.up,
+        &layer.down,
+    ]
 }

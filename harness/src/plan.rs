@@ -129,34 +129,65 @@ struct Subject {
 enum SubjectKind {
     Shape(Box<Shape>),
     /// A file, its hash, and why ternary kernels cannot run it as it is.
-    File { path: PathBuf, hash: String, not_ternary: Option<String> },
+    File {
+        path: PathBuf,
+        hash: String,
+        not_ternary: Option<String>,
+    },
 }
 
 /// Expands a suite on a machine.
 ///
 /// # Errors
 /// See [`PlanError`]. A job that cannot run here is no error: it is in the plan, with the reason.
-pub fn expand(loaded: &LoadedSuite, choices: &Choices, machine: &Machine<'_>) -> Result<Plan, PlanError> {
+pub fn expand(
+    loaded: &LoadedSuite,
+    choices: &Choices,
+    machine: &Machine<'_>,
+) -> Result<Plan, PlanError> {
     let suite = &loaded.suite;
     let shapes = suite::load_shapes()?;
     let cases: Vec<Case> = if choices.models.is_empty() {
-        suite.cases.iter().filter(|c| c.quick || !choices.quick).cloned().collect()
+        suite
+            .cases
+            .iter()
+            .filter(|c| c.quick || !choices.quick)
+            .cloned()
+            .collect()
     } else {
         let same = |model: &String| {
-            let case = suite.cases.iter().find(|c| c.model.eq_ignore_ascii_case(model)).cloned();
-            case.unwrap_or(Case { model: model.clone(), kernels: None, rounds: None, prefill: None, decode: None, quick: true })
+            let case = suite
+                .cases
+                .iter()
+                .find(|c| c.model.eq_ignore_ascii_case(model))
+                .cloned();
+            case.unwrap_or(Case {
+                model: model.clone(),
+                kernels: None,
+                rounds: None,
+                prefill: None,
+                decode: None,
+                quick: true,
+            })
         };
         choices.models.iter().map(same).collect()
     };
     let (plain_s, energy_s, idle_s) = if choices.quick {
-        (suite.quick.window_s, suite.quick.energy_window_s, suite.quick.idle_s)
+        (
+            suite.quick.window_s,
+            suite.quick.energy_window_s,
+            suite.quick.idle_s,
+        )
     } else {
         (suite.window_s, suite.energy_window_s, suite.idle_s)
     };
     let (window_s, idle_s) = match machine.shortest_energy_window {
         Some(shortest) => {
             let shortest_s = shortest.as_secs_f64();
-            (energy_s.max(plain_s).max(shortest_s), idle_s.max(shortest_s))
+            (
+                energy_s.max(plain_s).max(shortest_s),
+                idle_s.max(shortest_s),
+            )
         }
         None => (plain_s, 0.0),
     };
@@ -169,21 +200,45 @@ pub fn expand(loaded: &LoadedSuite, choices: &Choices, machine: &Machine<'_>) ->
             (true, Some(kernels)) => kernels,
             (true, None) => &suite.kernels,
         };
-        let threads = if choices.threads.is_empty() { &suite.threads } else { &choices.threads };
-        let mut counts: Vec<u32> = threads.iter().map(|t| t.count(machine.physical_cores)).collect();
+        let threads = if choices.threads.is_empty() {
+            &suite.threads
+        } else {
+            &choices.threads
+        };
+        let mut counts: Vec<u32> = threads
+            .iter()
+            .map(|t| t.count(machine.physical_cores))
+            .collect();
         counts.sort_unstable();
         counts.dedup();
         let (prefill, decode, rounds) = if choices.quick {
             (suite.quick.prefill, suite.quick.decode, suite.quick.rounds)
         } else {
             let prefill = case.prefill.unwrap_or(suite.prefill);
-            (prefill, case.decode.unwrap_or(suite.decode), case.rounds.unwrap_or(suite.rounds))
+            (
+                prefill,
+                case.decode.unwrap_or(suite.decode),
+                case.rounds.unwrap_or(suite.rounds),
+            )
         };
         for kernel in select(patterns, machine.cpu)? {
             for &threads in &counts {
-                let timing = Timing { speeds: &speeds, window_s, idle_s, limit_s: suite.round_limit_s };
-                let planned =
-                    plan_job(&subject, kernel, threads, (prefill, decode), rounds, choices.ternarize, machine, &timing);
+                let timing = Timing {
+                    speeds: &speeds,
+                    window_s,
+                    idle_s,
+                    limit_s: suite.round_limit_s,
+                };
+                let planned = plan_job(
+                    &subject,
+                    kernel,
+                    threads,
+                    (prefill, decode),
+                    rounds,
+                    choices.ternarize,
+                    machine,
+                    &timing,
+                );
                 if jobs.iter().all(|j| j.job.id != planned.job.id) {
                     jobs.push(planned);
                 }
@@ -193,7 +248,13 @@ pub fn expand(loaded: &LoadedSuite, choices: &Choices, machine: &Machine<'_>) ->
     let runs = || jobs.iter().filter(|j| j.skip.is_none());
     let mut predicted_s: f64 = runs().map(|j| j.round_s * f64::from(j.rounds)).sum();
     predicted_s += reference_s(&jobs, machine, &speeds);
-    Ok(Plan { rounds: runs().map(|j| j.rounds).max().unwrap_or(0), window_s, idle_s, predicted_s, jobs })
+    Ok(Plan {
+        rounds: runs().map(|j| j.rounds).max().unwrap_or(0),
+        window_s,
+        idle_s,
+        predicted_s,
+        jobs,
+    })
 }
 
 struct Timing<'a> {
@@ -215,23 +276,53 @@ fn plan_job(
     timing: &Timing<'_>,
 ) -> PlannedJob {
     let config = &subject.config;
-    let precision = if kernel.family.is_ternary() { Precision::Ternary } else { Precision::Half };
+    let precision = if kernel.family.is_ternary() {
+        Precision::Ternary
+    } else {
+        Precision::Half
+    };
     let (source, weights, ternarized, not_ternary) = match &subject.kind {
         SubjectKind::Shape(shape) => {
-            let source = ModelSource::Synthetic { shape: shape.clone(), seed: WEIGHTS_SEED };
-            (source, WeightsOrigin::Synthetic { seed: WEIGHTS_SEED }, false, None)
+            let source = ModelSource::Synthetic {
+                shape: shape.clone(),
+                seed: WEIGHTS_SEED,
+            };
+            (
+                source,
+                WeightsOrigin::Synthetic { seed: WEIGHTS_SEED },
+                false,
+                None,
+            )
         }
-        SubjectKind::File { path, hash, not_ternary } => {
+        SubjectKind::File {
+            path,
+            hash,
+            not_ternary,
+        } => {
             // The baseline runs the file as it is; only ternary kernels get the ternarized weights.
             let ternarized = ternarize && not_ternary.is_some() && precision == Precision::Ternary;
-            let source = ModelSource::File { path: path.clone(), ternarize: ternarized };
-            let origin = WeightsOrigin::File { path: path.display().to_string(), hash: hash.clone() };
-            (source, origin, ternarized, not_ternary.as_ref().filter(|_| !ternarized && precision == Precision::Ternary))
+            let source = ModelSource::File {
+                path: path.clone(),
+                ternarize: ternarized,
+            };
+            let origin = WeightsOrigin::File {
+                path: path.display().to_string(),
+                hash: hash.clone(),
+            };
+            (
+                source,
+                origin,
+                ternarized,
+                not_ternary
+                    .as_ref()
+                    .filter(|_| !ternarized && precision == Precision::Ternary),
+            )
         }
     };
     let bytes = Network::estimated_bytes(config, subject.tied_head, kernel);
     let positions = positions(prefill, decode);
-    let kv_bytes = 4 * u64::from(positions) * (config.layers * config.kv_heads * config.head_dim) as u64;
+    let kv_bytes =
+        4 * u64::from(positions) * (config.layers * config.kv_heads * config.head_dim) as u64;
     let needed = bytes + kv_bytes + WORKER_BYTES;
     let speeds = timing.speeds;
     let token_s = speeds.token_s(kernel.name, config.linear_weights(), bytes, threads);
@@ -250,7 +341,10 @@ fn plan_job(
     } else if let Some(reason) = not_ternary {
         Some(reason.clone())
     } else if positions as usize > config.context_length {
-        Some(format!("pp{prefill} and tg{decode} need more than the {} positions of this model", config.context_length))
+        Some(format!(
+            "pp{prefill} and tg{decode} need more than the {} positions of this model",
+            config.context_length
+        ))
     } else if let Some(available) = machine.available_memory.filter(|a| too_much(needed, *a)) {
         Some(format!(
             "needs about {} of memory, {} is available",
@@ -258,7 +352,10 @@ fn plan_job(
             gigabytes(available)
         ))
     } else if threads > machine.physical_cores {
-        Some(format!("{threads} threads on {} physical cores", machine.physical_cores))
+        Some(format!(
+            "{threads} threads on {} physical cores",
+            machine.physical_cores
+        ))
     } else if round_s > timing.limit_s {
         Some(format!(
             "a round is predicted to take {round_s:.0} s, more than the {:.0} s this suite allows",
@@ -269,8 +366,15 @@ fn plan_job(
     };
     let job = Job {
         id: format!("{}/{}/{threads}", subject.name, kernel.name),
-        model: ModelInfo { name: subject.name.clone(), weights, ternarized },
-        engine: EngineInfo { name: "bitbench".to_owned(), version: crate::VERSION.to_owned() },
+        model: ModelInfo {
+            name: subject.name.clone(),
+            weights,
+            ternarized,
+        },
+        engine: EngineInfo {
+            name: "bitbench".to_owned(),
+            version: crate::VERSION.to_owned(),
+        },
         kernel: kernel.name.to_owned(),
         precision,
         threads,
@@ -279,7 +383,15 @@ fn plan_job(
     };
     let reference_kernel = reference_of(kernel.family);
     let vocab = u32::try_from(config.vocab).unwrap_or(u32::MAX);
-    PlannedJob { job, source, reference_kernel, vocab, rounds, round_s, skip }
+    PlannedJob {
+        job,
+        source,
+        reference_kernel,
+        vocab,
+        rounds,
+        round_s,
+        skip,
+    }
 }
 
 /// Positions a job takes, those of the check included.
@@ -309,21 +421,32 @@ fn reference_s(jobs: &[PlannedJob], machine: &Machine<'_>, speeds: &Speeds) -> f
     let mut total = 0.0;
     for job in jobs.iter().filter(|j| j.skip.is_none()) {
         let key = (&job.job.model, job.reference_kernel);
-        let (Ok(config), Some(kernel)) = (job.source.config(), kernels::find(job.reference_kernel)) else { continue };
+        let (Ok(config), Some(kernel)) = (job.source.config(), kernels::find(job.reference_kernel))
+        else {
+            continue;
+        };
         if seen.contains(&key) {
             continue;
         }
         seen.push(key);
-        let (weights, bytes) = (config.linear_weights(), Network::estimated_bytes(&config, true, kernel));
+        let (weights, bytes) = (
+            config.linear_weights(),
+            Network::estimated_bytes(&config, true, kernel),
+        );
         total += speeds.load_s(weights, bytes)
             + speeds.prompt_s(kernel.name, weights, CHECK_PROMPT, machine.physical_cores)
-            + f64::from(CHECK_CONTINUATION) * speeds.token_s(kernel.name, weights, bytes, machine.physical_cores);
+            + f64::from(CHECK_CONTINUATION)
+                * speeds.token_s(kernel.name, weights, bytes, machine.physical_cores);
     }
     total
 }
 
 fn runnable(cpu: &Cpu) -> Vec<&'static KernelVariant> {
-    kernels::VARIANTS.iter().copied().filter(|k| cpu.require(k.requires).is_ok()).collect()
+    kernels::VARIANTS
+        .iter()
+        .copied()
+        .filter(|k| cpu.require(k.requires).is_ok())
+        .collect()
 }
 
 /// The variants that match the patterns, in the order of the registry.
@@ -336,10 +459,17 @@ fn select(patterns: &[String], cpu: &Cpu) -> Result<Vec<&'static KernelVariant>,
     for pattern in patterns {
         if !kernels::VARIANTS.iter().any(|k| fits(pattern, k.name)) {
             let known: Vec<&str> = kernels::VARIANTS.iter().map(|k| k.name).collect();
-            return Err(PlanError::UnknownKernel { pattern: pattern.clone(), known: known.join(", ") });
+            return Err(PlanError::UnknownKernel {
+                pattern: pattern.clone(),
+                known: known.join(", "),
+            });
         }
     }
-    Ok(kernels::VARIANTS.iter().copied().filter(|k| patterns.iter().any(|p| fits(p, k.name))).collect())
+    Ok(kernels::VARIANTS
+        .iter()
+        .copied()
+        .filter(|k| patterns.iter().any(|p| fits(p, k.name)))
+        .collect())
 }
 
 /// A shape of this name, or the file at this path.
@@ -355,17 +485,28 @@ fn resolve(shapes: &[Shape], name: &str) -> Result<Subject, PlanError> {
     let path = Path::new(name);
     if !path.exists() {
         let known: Vec<&str> = shapes.iter().map(|s| s.name.as_str()).collect();
-        return Err(PlanError::UnknownModel { name: name.to_owned(), known: known.join(", ") });
+        return Err(PlanError::UnknownModel {
+            name: name.to_owned(),
+            known: known.join(", "),
+        });
     }
     let opened = models::open(path, false).map_err(|e| PlanError::Model(e.to_string()))?;
     let hash = models::hash(path).map_err(|e| PlanError::Model(e.to_string()))?;
     let not_ternary = models::not_ternary(&opened.model);
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stem = path
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     Ok(Subject {
         name: stem,
         tied_head: opened.model.head.is_none(),
         config: opened.model.config,
-        kind: SubjectKind::File { path: path.to_owned(), hash, not_ternary },
+        kind: SubjectKind::File {
+            path: path.to_owned(),
+            hash,
+            not_ternary,
+        },
     })
 }
 
@@ -377,9 +518,9 @@ impl ModelSource {
     pub fn config(&self) -> Result<Config, PlanError> {
         match self {
             ModelSource::Synthetic { shape, .. } => Ok(shape.config()?),
-            ModelSource::File { path, .. } => {
-                models::open(path, false).map(|m| m.model.config).map_err(|e| PlanError::Model(e.to_string()))
-            }
+            ModelSource::File { path, .. } => models::open(path, false)
+                .map(|m| m.model.config)
+                .map_err(|e| PlanError::Model(e.to_string())),
         }
     }
 }

@@ -23,7 +23,11 @@ impl Progress {
     /// A run of so many rounds (all jobs together) that is predicted to take so long.
     pub fn new(rounds: u64, predicted_s: f64) -> Progress {
         let quiet = !std::io::stderr().is_terminal();
-        let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let target = if quiet {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        };
         let bar = ProgressBar::with_draw_target(Some(rounds), target);
         if let Ok(style) = ProgressStyle::with_template("{pos}/{len} {wide_bar} {msg}") {
             bar.set_style(style);
@@ -32,7 +36,17 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(500));
         }
         let now = Instant::now();
-        Progress { bar, quiet, rounds, finished: 0, predicted_s, done_s: 0.0, current_s: 0.0, start: now, begun: now }
+        Progress {
+            bar,
+            quiet,
+            rounds,
+            finished: 0,
+            predicted_s,
+            done_s: 0.0,
+            current_s: 0.0,
+            start: now,
+            begun: now,
+        }
     }
 
     /// A round begins.
@@ -40,7 +54,8 @@ impl Progress {
         self.current_s = predicted_s;
         self.begun = Instant::now();
         let left = self.left();
-        self.bar.set_message(format!("{}, about {left} left", plain(&place.job)));
+        self.bar
+            .set_message(format!("{}, about {left} left", plain(&place.job)));
     }
 
     /// A round ended.
@@ -48,7 +63,11 @@ impl Progress {
         let job = plain(&place.job);
         let what = match outcome {
             Outcome::Skipped { .. } => return,
-            Outcome::Measured => format!("round {} measured in {:.1} s", place.round + 1, self.begun.elapsed().as_secs_f64()),
+            Outcome::Measured => format!(
+                "round {} measured in {:.1} s",
+                place.round + 1,
+                self.begun.elapsed().as_secs_f64()
+            ),
             Outcome::Failed { reason } => format!("FAILED: {}", plain(reason)),
         };
         self.finished += 1;
@@ -70,17 +89,27 @@ impl Progress {
 
     /// Time left, by the prediction and how far off it was so far.
     fn left(&self) -> String {
-        let ratio = if self.done_s > 0.0 { self.start.elapsed().as_secs_f64() / self.done_s } else { 1.0 };
+        let ratio = if self.done_s > 0.0 {
+            self.start.elapsed().as_secs_f64() / self.done_s
+        } else {
+            1.0
+        };
         minutes((self.predicted_s - self.done_s).max(0.0) * ratio)
     }
 }
 
 /// A time for people.
 pub fn minutes(seconds: f64) -> String {
-    if seconds < 90.0 { format!("{seconds:.0} s") } else { format!("{:.1} min", seconds / 60.0) }
+    if seconds < 90.0 {
+        format!("{seconds:.0} s")
+    } else {
+        format!("{:.1} min", seconds / 60.0)
+    }
 }
 
 /// Names and reasons can come from files: no control characters reach the terminal.
 pub fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }

@@ -37,22 +37,35 @@ impl Speeds {
                 let share = memory.len().div_ceil(threads);
                 std::thread::scope(|scope| {
                     for part in memory.chunks(share) {
-                        scope.spawn(move || std::hint::black_box(part.iter().fold(0u64, |a, b| a.wrapping_add(*b))));
+                        scope.spawn(move || {
+                            std::hint::black_box(part.iter().fold(0u64, |a, b| a.wrapping_add(*b)))
+                        });
                     }
                 });
                 READ_BYTES
             })
         };
         let (read_one, read_all) = (read(1), read(physical_cores.max(1) as usize));
-        let kernels = kernels.iter().filter_map(|k| Some((k.name, kernel_speed(cpu, k)?))).collect();
-        Speeds { read_one, read_all, kernels }
+        let kernels = kernels
+            .iter()
+            .filter_map(|k| Some((k.name, kernel_speed(cpu, k)?)))
+            .collect();
+        Speeds {
+            read_one,
+            read_all,
+            kernels,
+        }
     }
 
     /// Predicted time of a decoded token in seconds.
     #[expect(clippy::cast_precision_loss, reason = "a prediction")]
     pub fn token_s(&self, kernel: &str, weights: u64, bytes: u64, threads: u32) -> f64 {
         let (decode, _) = self.kernels.get(kernel).copied().unwrap_or((1e9, 1e9));
-        let read = if threads > 1 { self.read_all } else { self.read_one };
+        let read = if threads > 1 {
+            self.read_all
+        } else {
+            self.read_one
+        };
         (weights as f64 / (decode * f64::from(threads))).max(bytes as f64 / read)
     }
 
@@ -94,7 +107,12 @@ fn kernel_speed(cpu: &Cpu, kernel: &KernelVariant) -> Option<(f64, f64)> {
     let pool = Pool::new(1).ok()?;
     let speed = |tokens: usize| {
         let mut activations = Activations::new(kernel.family.preparation());
-        activations.prepare(&vec![0.5; tokens * config.hidden], config.hidden, &pool, SharedIsa::best(cpu));
+        activations.prepare(
+            &vec![0.5; tokens * config.hidden],
+            config.hidden,
+            &pool,
+            SharedIsa::best(cpu),
+        );
         let mut out = vec![0.0; tokens * packed.rows()];
         per_second(|| {
             let grid = Grid::stripes(&mut out, packed.rows(), 1, packed.row_block());

@@ -46,7 +46,7 @@ const TOKEN_BLOCK: usize = 96;
 /// How far ahead decode asks for weights, in bytes: about the latency of memory at its bandwidth.
 const AHEAD: usize = 8 << 10;
 
-/// Weights of a group in single precision: [step][row][8 columns].
+/// Weights of a group in single precision: `[step][row][8 columns]`.
 type Widened = [[[f32; 8]; ROWS]; STEPS];
 
 struct F16Avx2 {
@@ -273,6 +273,7 @@ fn dot_tile<const N: usize>(
     steps: &[[[f32; 8]; ROWS]],
     values: [&[[f32; 8]]; N],
 ) -> [[f32; ROWS]; N] {
+    let values = values.map(|row| &row[..steps.len()]);
     let mut sums = [[_mm256_setzero_ps(); ROWS]; N];
     for (index, step) in steps.iter().enumerate() {
         let mut x = [_mm256_setzero_ps(); N];

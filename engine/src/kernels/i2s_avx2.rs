@@ -6,7 +6,7 @@
 //! ```text
 //! group, block k       | row 0: 32 bytes | row 1 | row 2 | row 3 |     128 bytes
 //! byte b of a row      bit 7 6 | 5 4 | 3 2 | 1 0
-//!                      w[96+b] | w[64+b] | w[32+b] | w[b]
+//!                      w`[96+b]` | w`[64+b]` | w`[32+b]` | w`[b]`
 //! ```
 //!
 //! Decode keeps the planes of bits 2-3 and 6-7 where the mask leaves them, four times too large, in sums of their own: that
@@ -55,7 +55,7 @@ const TOKEN_BLOCK: usize = 96;
 /// How far ahead decode asks for weights, in bytes: about the latency of memory at its bandwidth.
 const AHEAD: usize = 8 << 10;
 
-/// Weights of a group, one byte each: [step][row][32 columns].
+/// Weights of a group, one byte each: `[step][row][32 columns]`.
 type Unpacked = [[[u8; 32]; ROWS]; STEPS_PER_SUM];
 
 struct I2sAvx2 {
@@ -321,6 +321,7 @@ fn dot_tile<const N: usize>(
     steps: &[[[u8; 32]; ROWS]],
     values: [&[[i8; 32]]; N],
 ) -> [[i32; ROWS]; N] {
+    let values = values.map(|row| &row[..steps.len()]);
     let mut sums = [[_mm256_setzero_si256(); ROWS]; N];
     for (index, step) in steps.iter().enumerate() {
         let w = [

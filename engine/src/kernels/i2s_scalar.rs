@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! byte b of a block    bit 7 6 | 5 4 | 3 2 | 1 0
-//!                      w[48+b] | w[32+b] | w[16+b] | w[b]
+//!                      w`[48+b]` | w`[32+b]` | w`[16+b]` | w`[b]`
 //! ```
 //!
 //! The sum of `(w + 1) * a` less the sum of `a` is the sum of `w * a`.
@@ -187,11 +187,29 @@ fn unpack(blocks: &[[u8; BYTES]], out: &mut [i16]) {
     }
 }
 
-/// Products of 16-bit numbers added to 32 bits: a pattern for which every SIMD instruction set has an instruction.
+/// Sum of `w * a` over one row of unpacked weights; shaped like [`dot_packed`], which the compiler turns into vectors.
 fn dot_unpacked(weights: &[i16], values: &[i16]) -> i32 {
-    weights
-        .iter()
-        .zip(values)
-        .map(|(w, a)| i32::from(*w) * i32::from(*a))
-        .sum()
+    let mut total = [0i32; BYTES];
+    let (weights, _) = weights.as_chunks::<BLOCK>();
+    let (values, _) = values.as_chunks::<BLOCK>();
+    for (weights, values) in weights
+        .chunks(BLOCKS_PER_SUM)
+        .zip(values.chunks(BLOCKS_PER_SUM))
+    {
+        let mut sums = [0i16; BYTES];
+        for (weights, values) in weights.iter().zip(values) {
+            let (w, _) = weights.as_chunks::<BYTES>();
+            let (a, _) = values.as_chunks::<BYTES>();
+            for lane in 0..BYTES {
+                sums[lane] += w[0][lane] * a[0][lane]
+                    + w[1][lane] * a[1][lane]
+                    + w[2][lane] * a[2][lane]
+                    + w[3][lane] * a[3][lane];
+            }
+        }
+        for (total, sum) in total.iter_mut().zip(sums) {
+            *total += i32::from(sum);
+        }
+    }
+    total.iter().sum()
 }

@@ -111,7 +111,7 @@ pub enum PackError {
     },
 }
 
-/// Weights packed by one variant: shape [rows][cols], a row for each output. To hold one is proof that the variant can run.
+/// Weights packed by one variant: shape `[rows][cols]`, a row for each output. To hold one is proof that the variant can run.
 pub trait PackedMatrix: Send + Sync {
     /// Outputs.
     fn rows(&self) -> usize;

@@ -19,41 +19,41 @@ use crate::weights::{DenseMatrix, LinearWeights};
 pub struct Model {
     /// Hyperparameters.
     pub config: Config,
-    /// Token embedding, [vocab][hidden].
+    /// Token embedding, `[vocab][hidden]`.
     pub embedding: DenseMatrix,
     /// The layers, in order.
     pub layers: Vec<Layer>,
-    /// Weight of the last RMSNorm, [hidden].
+    /// Weight of the last RMSNorm, `[hidden]`.
     pub final_norm: Vec<f32>,
-    /// LM head, [vocab][hidden]; absent where the embedding serves as head.
+    /// LM head, `[vocab][hidden]`; absent where the embedding serves as head.
     pub head: Option<DenseMatrix>,
-    /// Divisor of the frequency of each pair of dimensions, [rope_dims / 2], where the file carries one (Llama 3.1).
+    /// Divisor of the frequency of each pair of dimensions, `[rope_dims / 2]`, where the file carries one (Llama 3.1).
     pub rope_factors: Option<Vec<f32>>,
 }
 
-/// The weights of one layer. Norm weights are [hidden], but for the sub-norms.
+/// The weights of one layer. Norm weights are `[hidden]`, but for the sub-norms.
 #[derive(Debug, Clone)]
 pub struct Layer {
     /// RMSNorm before attention.
     pub attention_norm: Vec<f32>,
-    /// Query projection, [heads * head_dim][hidden].
+    /// Query projection, `[heads * head_dim][hidden]`.
     pub query: LinearWeights,
-    /// Key projection, [kv_heads * head_dim][hidden].
+    /// Key projection, `[kv_heads * head_dim][hidden]`.
     pub key: LinearWeights,
-    /// Value projection, [kv_heads * head_dim][hidden].
+    /// Value projection, `[kv_heads * head_dim][hidden]`.
     pub value: LinearWeights,
-    /// RMSNorm before the output projection, [heads * head_dim]; the BitNet families have it.
+    /// RMSNorm before the output projection, `[heads * head_dim]`; the BitNet families have it.
     pub attention_sub_norm: Option<Vec<f32>>,
-    /// Output projection, [hidden][heads * head_dim].
+    /// Output projection, `[hidden][heads * head_dim]`.
     pub output: LinearWeights,
     /// RMSNorm before the feed-forward part.
     pub ffn_norm: Vec<f32>,
-    /// Gate projection, [ffn][hidden].
+    /// Gate projection, `[ffn][hidden]`.
     pub gate: LinearWeights,
-    /// Up projection, [ffn][hidden].
+    /// Up projection, `[ffn][hidden]`.
     pub up: LinearWeights,
-    /// RMSNorm before the down projection, [ffn]; the BitNet families have it.
+    /// RMSNorm before the down projection, `[ffn]`; the BitNet families have it.
     pub ffn_sub_norm: Option<Vec<f32>>,
-    /// Down projection, [hidden][ffn].
+    /// Down projection, `[hidden][ffn]`.
     pub down: LinearWeights,
 }

@@ -18,13 +18,13 @@ const QUERIES: usize = 4;
 
 /// Some query heads of some tokens, and what they attend to.
 pub(crate) struct Attention<'a> {
-    /// Queries after RoPE, [tokens of the batch][query_stride].
+    /// Queries after RoPE, `[tokens of the batch][query_stride]`.
     pub(crate) queries: &'a [f32],
     /// Values of one token in `queries`.
     pub(crate) query_stride: usize,
-    /// Keys of the key-value head, [positions][head_dim].
+    /// Keys of the key-value head, `[positions][head_dim]`.
     pub(crate) keys: &'a [f16],
-    /// Values of the key-value head, [positions][head_dim].
+    /// Values of the key-value head, `[positions][head_dim]`.
     pub(crate) values: &'a [f16],
     /// Dimensions of a head.
     pub(crate) head_dim: usize,
@@ -161,6 +161,14 @@ fn widen(from: &[f16], dims: usize, padded: usize, half_row: &mut Vec<f32>, tile
     }
 }
 
+/// `sums += a * b`, lane by lane.
+#[inline(always)]
+fn add_products(sums: &mut [f32; LANES], a: &[f32; LANES], b: &[f32; LANES]) {
+    for lane in 0..LANES {
+        sums[lane] += a[lane] * b[lane];
+    }
+}
+
 #[inline(always)]
 fn dot(query: &[f32], key: &[f32]) -> f32 {
     let mut lanes = [0.0f32; LANES];
@@ -170,9 +178,7 @@ fn dot(query: &[f32], key: &[f32]) -> f32 {
         .iter()
         .zip(key.as_chunks::<LANES>().0)
     {
-        for lane in 0..LANES {
-            lanes[lane] += q[lane] * k[lane];
-        }
+        add_products(&mut lanes, q, k);
     }
     sum_lanes(lanes)
 }
@@ -180,20 +186,25 @@ fn dot(query: &[f32], key: &[f32]) -> f32 {
 /// Four dot products with one key, each in the order of [`dot`].
 #[inline(always)]
 fn dot4(queries: &[f32], key: &[f32]) -> [f32; QUERIES] {
-    let (first, rest) = queries.split_at(key.len());
-    let (second, rest) = rest.split_at(key.len());
-    let (third, fourth) = rest.split_at(key.len());
-    let mut lanes = [[0.0f32; LANES]; QUERIES];
-    let rows = [first, second, third, fourth].map(|q| q.as_chunks::<LANES>().0);
-    for (index, k) in key.as_chunks::<LANES>().0.iter().enumerate() {
-        for (lanes, row) in lanes.iter_mut().zip(rows) {
-            let q = &row[index];
-            for lane in 0..LANES {
-                lanes[lane] += q[lane] * k[lane];
-            }
-        }
+    let (keys, _) = key.as_chunks::<LANES>();
+    let row = |query: usize| {
+        queries[query * key.len()..][..key.len()]
+            .as_chunks::<LANES>()
+            .0
+    };
+    let (mut a, mut b, mut c, mut d) = (
+        [0.0f32; LANES],
+        [0.0f32; LANES],
+        [0.0f32; LANES],
+        [0.0f32; LANES],
+    );
+    for ((((k, qa), qb), qc), qd) in keys.iter().zip(row(0)).zip(row(1)).zip(row(2)).zip(row(3)) {
+        add_products(&mut a, qa, k);
+        add_products(&mut b, qb, k);
+        add_products(&mut c, qc, k);
+        add_products(&mut d, qd, k);
     }
-    lanes.map(sum_lanes)
+    [sum_lanes(a), sum_lanes(b), sum_lanes(c), sum_lanes(d)]
 }
 
 /// Softmax in place; the largest score is subtracted first.

@@ -9,7 +9,7 @@ pub(crate) struct RopeTable {
     frequencies: Vec<f64>,
     pairing: RopePairing,
     head_dim: usize,
-    /// [position][pair], cosine and sine.
+    /// `[position][pair]`, cosine and sine.
     turns: Vec<(f32, f32)>,
 }
 
@@ -48,7 +48,7 @@ impl RopeTable {
         }
     }
 
-    /// Turns every head of one token, shape [heads][head_dim].
+    /// Turns every head of one token, shape `[heads][head_dim]`.
     pub(crate) fn turn(&self, heads: &mut [f32], position: usize) {
         let pairs = self.frequencies.len();
         let turns = &self.turns[position * pairs..][..pairs];

@@ -33,19 +33,34 @@ pub fn doctor(arguments: &Arguments) -> Result<Code, CommandError> {
         }
     }
     println!("Energy");
-    let sys = arguments.sysfs_root.as_ref().map_or_else(SysFs::machine, SysFs::at);
+    let sys = arguments
+        .sysfs_root
+        .as_ref()
+        .map_or_else(SysFs::machine, SysFs::at);
     for source in survey(&sys) {
         println!("  {:<12} {}", source.name, source.status());
         match &source.state {
             Ok(info) => {
                 for domain in &info.domains {
-                    let counted = if domain.info.counted { "counted" } else { "not in the total" };
-                    println!("    {} ({counted}): {}", domain.info.name, domain.info.origin);
+                    let counted = if domain.info.counted {
+                        "counted"
+                    } else {
+                        "not in the total"
+                    };
+                    println!(
+                        "    {} ({counted}): {}",
+                        domain.info.name, domain.info.origin
+                    );
                 }
-                info.caveats.iter().for_each(|caveat| println!("    note: {caveat}"));
+                info.caveats
+                    .iter()
+                    .for_each(|caveat| println!("    note: {caveat}"));
             }
             Err(_) => {
-                source.reason().iter().for_each(|reason| println!("    why: {reason}"));
+                source
+                    .reason()
+                    .iter()
+                    .for_each(|reason| println!("    why: {reason}"));
                 let remedy = source.remedy().unwrap_or_default();
                 remedy.lines().for_each(|line| println!("    fix: {line}"));
             }
@@ -62,16 +77,38 @@ pub fn doctor(arguments: &Arguments) -> Result<Code, CommandError> {
 
 fn print_machine(host: &Host) {
     let unknown = || "unknown".to_owned();
-    let gigabytes = |bytes: Option<u64>| bytes.map_or_else(unknown, |b| format!("{:.1} GB", to_gigabytes(b)));
+    let gigabytes =
+        |bytes: Option<u64>| bytes.map_or_else(unknown, |b| format!("{:.1} GB", to_gigabytes(b)));
     let lines = [
         ("CPU", host.cpu.clone().unwrap_or_else(unknown)),
-        ("cores", format!("{} physical, {} hardware threads", host.physical_cores, host.logical_cpus)),
+        (
+            "cores",
+            format!(
+                "{} physical, {} hardware threads",
+                host.physical_cores, host.logical_cpus
+            ),
+        ),
         ("features", host.features.join(" ")),
-        ("memory", format!("{}, {} available", gigabytes(host.memory_bytes), gigabytes(host::available_memory()))),
+        (
+            "memory",
+            format!(
+                "{}, {} available",
+                gigabytes(host.memory_bytes),
+                gigabytes(host::available_memory())
+            ),
+        ),
         ("system", host.os.clone().unwrap_or_else(unknown)),
-        ("virtual", host.virtualisation.clone().unwrap_or_else(|| "no sign of it".to_owned())),
+        (
+            "virtual",
+            host.virtualisation
+                .clone()
+                .unwrap_or_else(|| "no sign of it".to_owned()),
+        ),
         ("governor", host.governor.clone().unwrap_or_else(unknown)),
-        ("huge pages", host.transparent_huge_pages.clone().unwrap_or_else(unknown)),
+        (
+            "huge pages",
+            host.transparent_huge_pages.clone().unwrap_or_else(unknown),
+        ),
     ];
     println!("Machine");
     for (name, value) in lines {

@@ -54,25 +54,46 @@ struct Generated {
 /// See [`CommandError`].
 pub fn generate(arguments: &Arguments) -> Result<Code, CommandError> {
     let cpu = Cpu::detect();
-    let opened = models::open(&arguments.model, arguments.ternarize).map_err(CommandError::usage)?;
+    let opened =
+        models::open(&arguments.model, arguments.ternarize).map_err(CommandError::usage)?;
     let tokenizer = models::tokenizer(&opened.gguf).map_err(CommandError::usage)?;
     let ternary = models::not_ternary(&opened.model).is_none();
     let kernel = choose_kernel(arguments.kernel.as_deref(), ternary, &cpu)?;
-    let prompt_ids = tokenizer.encode(&arguments.prompt).context("--prompt").map_err(CommandError::usage)?;
+    let prompt_ids = tokenizer
+        .encode(&arguments.prompt)
+        .context("--prompt")
+        .map_err(CommandError::usage)?;
     if prompt_ids.is_empty() {
-        return Err(CommandError::usage(anyhow!("--prompt gives no token: say something")));
+        return Err(CommandError::usage(anyhow!(
+            "--prompt gives no token: say something"
+        )));
     }
     let about = || format!("{}", arguments.model.display());
-    let network = Network::pack(&opened.model, kernel, &cpu).with_context(about).map_err(CommandError::usage)?;
+    let network = Network::pack(&opened.model, kernel, &cpu)
+        .with_context(about)
+        .map_err(CommandError::usage)?;
     let most = arguments.max_tokens as usize;
-    let positions = prompt_ids.len().saturating_add(most).min(network.config().context_length);
-    let threads = arguments.threads.unwrap_or_else(|| host::capture(&cpu).physical_cores);
-    let mut session =
-        Session::new(Arc::new(network), threads as usize, positions).with_context(about).map_err(CommandError::usage)?;
-    let mark = if arguments.ternarize { ", ternarized: quality destroyed" } else { "" };
+    let positions = prompt_ids
+        .len()
+        .saturating_add(most)
+        .min(network.config().context_length);
+    let threads = arguments
+        .threads
+        .unwrap_or_else(|| host::capture(&cpu).physical_cores);
+    let mut session = Session::new(Arc::new(network), threads as usize, positions)
+        .with_context(about)
+        .map_err(CommandError::usage)?;
+    let mark = if arguments.ternarize {
+        ", ternarized: quality destroyed"
+    } else {
+        ""
+    };
     eprintln!("kernel {}, threads {threads}{mark}", kernel.name);
 
-    let mut out = Output { json: arguments.json, text: String::new() };
+    let mut out = Output {
+        json: arguments.json,
+        text: String::new(),
+    };
     let mut stream = tokenizer.stream();
     let mut ids = Vec::new();
     let start = Instant::now();
@@ -88,8 +109,15 @@ pub fn generate(arguments: &Arguments) -> Result<Code, CommandError> {
     }
     out.say(&stream.finish())?;
     if arguments.json {
-        let generated = Generated { prompt_ids, ids, text: out.text };
-        println!("{}", serde_json::to_string(&generated).map_err(CommandError::internal)?);
+        let generated = Generated {
+            prompt_ids,
+            ids,
+            text: out.text,
+        };
+        println!(
+            "{}",
+            serde_json::to_string(&generated).map_err(CommandError::internal)?
+        );
         return Ok(Code::Done);
     }
     println!();
@@ -117,6 +145,8 @@ impl Output {
         }
         let mut out = io::stdout().lock();
         let written = out.write_all(piece.as_bytes()).and_then(|()| out.flush());
-        written.context("cannot write to standard output").map_err(CommandError::internal)
+        written
+            .context("cannot write to standard output")
+            .map_err(CommandError::internal)
     }
 }

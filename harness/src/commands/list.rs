@@ -39,7 +39,12 @@ pub fn list(arguments: &Arguments) -> Result<Code, CommandError> {
         for name in suite::suite_names() {
             let loaded = suite::load(&name).map_err(CommandError::usage)?;
             println!("  {name}");
-            loaded.suite.about.trim().lines().for_each(|line| println!("      {line}"));
+            loaded
+                .suite
+                .about
+                .trim()
+                .lines()
+                .for_each(|line| println!("      {line}"));
         }
     }
     if wanted(What::Kernels) {
@@ -50,7 +55,10 @@ pub fn list(arguments: &Arguments) -> Result<Code, CommandError> {
                 Ok(()) => "runs here".to_owned(),
                 Err(missing) => format!("cannot run: {missing}"),
             };
-            println!("  {:<12} {:>5.2} bits/weight, {state}", variant.name, variant.bits_per_weight);
+            println!(
+                "  {:<12} {:>5.2} bits/weight, {state}",
+                variant.name, variant.bits_per_weight
+            );
             println!("      {}", variant.about);
         }
     }
@@ -62,10 +70,16 @@ pub fn list(arguments: &Arguments) -> Result<Code, CommandError> {
     }
     if wanted(What::Energy) {
         println!("Energy sources");
-        let sys = arguments.sysfs_root.as_ref().map_or_else(SysFs::machine, SysFs::at);
+        let sys = arguments
+            .sysfs_root
+            .as_ref()
+            .map_or_else(SysFs::machine, SysFs::at);
         for source in survey(&sys) {
             println!("  {:<12} {}", source.name, source.status());
-            source.reason().iter().for_each(|reason| println!("      {reason}"));
+            source
+                .reason()
+                .iter()
+                .for_each(|reason| println!("      {reason}"));
         }
     }
     Ok(Code::Done)

@@ -24,7 +24,7 @@ pub struct Arguments {
     /// Make half-precision linear layers ternary
     #[arg(long)]
     ternarize: bool,
-    /// File for the logits: little-endian float32, [positions][vocab]
+    /// File for the logits: little-endian float32, `[positions][vocab]`
     #[arg(long, value_name = "FILE.f32")]
     out: PathBuf,
 }
@@ -35,20 +35,34 @@ pub struct Arguments {
 /// See [`CommandError`].
 pub fn logits(arguments: &Arguments) -> Result<Code, CommandError> {
     let cpu = Cpu::detect();
-    let opened = models::open(&arguments.model, arguments.ternarize).map_err(CommandError::usage)?;
-    let kernel = choose_kernel(arguments.kernel.as_deref(), models::not_ternary(&opened.model).is_none(), &cpu)?;
+    let opened =
+        models::open(&arguments.model, arguments.ternarize).map_err(CommandError::usage)?;
+    let kernel = choose_kernel(
+        arguments.kernel.as_deref(),
+        models::not_ternary(&opened.model).is_none(),
+        &cpu,
+    )?;
     let about = || format!("{}", arguments.model.display());
-    let network = Network::pack(&opened.model, kernel, &cpu).with_context(about).map_err(CommandError::usage)?;
+    let network = Network::pack(&opened.model, kernel, &cpu)
+        .with_context(about)
+        .map_err(CommandError::usage)?;
     let threads = host::capture(&cpu).physical_cores as usize;
     let mut session = Session::new(Arc::new(network), threads, arguments.tokens.len())
         .with_context(about)
         .map_err(CommandError::usage)?;
-    let logits = session.run_all(&arguments.tokens).with_context(about).map_err(CommandError::usage)?;
+    let logits = session
+        .run_all(&arguments.tokens)
+        .with_context(about)
+        .map_err(CommandError::usage)?;
     let bytes: Vec<u8> = logits.iter().flat_map(|v| v.to_le_bytes()).collect();
     std::fs::write(&arguments.out, bytes)
         .with_context(|| format!("cannot write {}", arguments.out.display()))
         .map_err(CommandError::internal)?;
     let vocab = session.network().config().vocab;
-    println!("{} positions of {vocab} logits, kernel {}", arguments.tokens.len(), kernel.name);
+    println!(
+        "{} positions of {vocab} logits, kernel {}",
+        arguments.tokens.len(),
+        kernel.name
+    );
     Ok(Code::Done)
 }

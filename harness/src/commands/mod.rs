@@ -94,12 +94,18 @@ pub struct CommandError {
 impl CommandError {
     /// The user can mend it.
     pub fn usage(error: impl Into<anyhow::Error>) -> CommandError {
-        CommandError { code: Code::Usage, error: error.into() }
+        CommandError {
+            code: Code::Usage,
+            error: error.into(),
+        }
     }
 
     /// The user cannot.
     pub fn internal(error: impl Into<anyhow::Error>) -> CommandError {
-        CommandError { code: Code::Internal, error: error.into() }
+        CommandError {
+            code: Code::Internal,
+            error: error.into(),
+        }
     }
 }
 
@@ -116,19 +122,30 @@ pub fn dispatch(cli: Cli) -> Result<Code, CommandError> {
         Command::Generate(arguments) => generate::generate(&arguments),
         Command::Logits(arguments) => logits::logits(&arguments),
         Command::Worker => {
-            worker::serve(io::stdin().lock(), io::stdout().lock()).map_err(CommandError::internal)?;
+            worker::serve(io::stdin().lock(), io::stdout().lock())
+                .map_err(CommandError::internal)?;
             Ok(Code::Done)
         }
     }
 }
 
 /// The variant of this name, or the best one for the weights of a model.
-fn choose_kernel(name: Option<&str>, ternary: bool, cpu: &Cpu) -> Result<&'static KernelVariant, CommandError> {
+fn choose_kernel(
+    name: Option<&str>,
+    ternary: bool,
+    cpu: &Cpu,
+) -> Result<&'static KernelVariant, CommandError> {
     match name {
-        None => Ok(kernels::best(if ternary { Family::I2s } else { Family::F16 }, cpu)),
+        None => Ok(kernels::best(
+            if ternary { Family::I2s } else { Family::F16 },
+            cpu,
+        )),
         Some(name) => kernels::find(name).ok_or_else(|| {
             let known: Vec<&str> = kernels::VARIANTS.iter().map(|k| k.name).collect();
-            CommandError::usage(anyhow::anyhow!("there is no kernel variant `{name}`; there are: {}", known.join(", ")))
+            CommandError::usage(anyhow::anyhow!(
+                "there is no kernel variant `{name}`; there are: {}",
+                known.join(", ")
+            ))
         }),
     }
 }

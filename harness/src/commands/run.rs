@@ -12,7 +12,9 @@ use crate::runner::{Ended, Runner};
 use crate::suite::{self, EnergyPolicy, LoadedSuite, Threads};
 use anyhow::{Context, anyhow};
 use bitbench_engine::cpu::Cpu;
-use bitbench_reports::record::{End, EnergySourceInfo, Record, Records, Resumed, Run, SCHEMA, SuiteInfo};
+use bitbench_reports::record::{
+    End, EnergySourceInfo, Record, Records, Resumed, Run, SCHEMA, SuiteInfo,
+};
 use bitbench_reports::render;
 use bitbench_reports::report::Report;
 use bitbench_reports::summary::Status;
@@ -47,7 +49,7 @@ pub struct Arguments {
     /// The shortened form of the suite
     #[arg(long)]
     quick: bool,
-    /// Folder of the results [default: bitbench-results/<suite>-<start>]
+    /// Folder of the results [default: bitbench-results/SUITE-START]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Go on with the run in --out that was killed or interrupted
@@ -112,24 +114,45 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
         jobs: plan.jobs.iter().map(|j| j.job.clone()).collect(),
     };
     let (mut journal, done, seed) = open_journal(&folder, planned, arguments.resume)?;
-    interrupt::listen().context("cannot listen for Ctrl-C").map_err(CommandError::internal)?;
+    interrupt::listen()
+        .context("cannot listen for Ctrl-C")
+        .map_err(CommandError::internal)?;
     let scratch = Scratch::create(&folder)?;
     announce(&plan, &energy, &folder);
     let mut progress = Progress::new(rounds_of(&plan), plan.predicted_s);
     let command = worker_command()?;
-    let mut runner =
-        Runner::new(&plan, &mut journal, done, &mut meter, command, seed, scratch.path.clone(), &mut progress);
+    let mut runner = Runner::new(
+        &plan,
+        &mut journal,
+        done,
+        &mut meter,
+        command,
+        seed,
+        scratch.path.clone(),
+        &mut progress,
+    );
     let ended = runner.run().map_err(CommandError::internal)?;
     progress.finish();
     drop(scratch);
-    let end = End { at: jiff::Timestamp::now().to_string(), interrupted: ended == Ended::Interrupted };
-    journal.append(&Record::End(end)).map_err(CommandError::internal)?;
+    let end = End {
+        at: jiff::Timestamp::now().to_string(),
+        interrupted: ended == Ended::Interrupted,
+    };
+    journal
+        .append(&Record::End(end))
+        .map_err(CommandError::internal)?;
     let report = write_report(&folder)?;
     if ended == Ended::Interrupted {
-        eprintln!("interrupted; go on with the same command and --out {} --resume", folder.display());
+        eprintln!(
+            "interrupted; go on with the same command and --out {} --resume",
+            folder.display()
+        );
         return Ok(Code::Interrupted);
     }
-    let failed = report.rows.iter().any(|row| matches!(row.summary.status, Status::Failed { .. }));
+    let failed = report
+        .rows
+        .iter()
+        .any(|row| matches!(row.summary.status, Status::Failed { .. }));
     Ok(if failed { Code::JobFailed } else { Code::Done })
 }
 
@@ -149,12 +172,16 @@ pub(super) fn write_report(folder: &Path) -> Result<Report, CommandError> {
 }
 
 fn terminal_width() -> usize {
-    rustix::termios::tcgetwinsize(std::io::stdout()).map_or(80, |size| usize::from(size.ws_col).max(40))
+    rustix::termios::tcgetwinsize(std::io::stdout())
+        .map_or(80, |size| usize::from(size.ws_col).max(40))
 }
 
 fn open_meter(loaded: &LoadedSuite, sysfs_root: Option<&Path>) -> Result<Meter, CommandError> {
     if let Some(root) = sysfs_root.filter(|root| !root.is_dir()) {
-        return Err(CommandError::usage(anyhow!("--sysfs-root {} is not a folder", root.display())));
+        return Err(CommandError::usage(anyhow!(
+            "--sysfs-root {} is not a folder",
+            root.display()
+        )));
     }
     let sys = sysfs_root.map_or_else(SysFs::machine, SysFs::at);
     match loaded.suite.energy {
@@ -165,16 +192,28 @@ fn open_meter(loaded: &LoadedSuite, sysfs_root: Option<&Path>) -> Result<Meter, 
             match meter.info() {
                 EnergySourceInfo::Open { .. } => Ok(meter),
                 EnergySourceInfo::Unavailable { reason, remedy } => {
-                    let remedy = remedy.map(|r| format!(". What helps: {r}")).unwrap_or_default();
-                    let error = anyhow!("suite {} needs energy counters: {reason}{remedy}", loaded.name);
-                    Err(CommandError { code: Code::NoEnergy, error })
+                    let remedy = remedy
+                        .map(|r| format!(". What helps: {r}"))
+                        .unwrap_or_default();
+                    let error = anyhow!(
+                        "suite {} needs energy counters: {reason}{remedy}",
+                        loaded.name
+                    );
+                    Err(CommandError {
+                        code: Code::NoEnergy,
+                        error,
+                    })
                 }
             }
         }
     }
 }
 
-fn open_journal(folder: &Path, planned: Run, resume: bool) -> Result<(Journal, Done, u64), CommandError> {
+fn open_journal(
+    folder: &Path,
+    planned: Run,
+    resume: bool,
+) -> Result<(Journal, Done, u64), CommandError> {
     let usage_or_internal = |error: JournalError| match error {
         JournalError::Write { .. } => CommandError::internal(error),
         _ => CommandError::usage(error),
@@ -185,8 +224,14 @@ fn open_journal(folder: &Path, planned: Run, resume: bool) -> Result<(Journal, D
         return Ok((journal, Done::default(), seed));
     }
     let (mut journal, done, seed) = Journal::resume(folder, &planned).map_err(usage_or_internal)?;
-    let resumed = Resumed { at: planned.started_at, bitbench: planned.bitbench, command: planned.command };
-    journal.append(&Record::Resumed(resumed)).map_err(CommandError::internal)?;
+    let resumed = Resumed {
+        at: planned.started_at,
+        bitbench: planned.bitbench,
+        command: planned.command,
+    };
+    journal
+        .append(&Record::Resumed(resumed))
+        .map_err(CommandError::internal)?;
     Ok((journal, done, seed))
 }
 
@@ -215,14 +260,32 @@ impl Drop for Scratch {
 
 fn worker_command() -> Result<Vec<String>, CommandError> {
     let engine = suite::load_engine("bitbench").map_err(CommandError::usage)?;
-    let binary = std::env::current_exe().context("cannot find the running binary").map_err(CommandError::internal)?;
+    let binary = std::env::current_exe()
+        .context("cannot find the running binary")
+        .map_err(CommandError::internal)?;
     let binary = binary.into_os_string().into_string();
-    let binary = binary.map_err(|_| CommandError::internal(anyhow!("the path of the running binary is not UTF-8")))?;
-    Ok(engine.run.into_iter().map(|part| if part == "{bitbench}" { binary.clone() } else { part }).collect())
+    let binary = binary.map_err(|_| {
+        CommandError::internal(anyhow!("the path of the running binary is not UTF-8"))
+    })?;
+    Ok(engine
+        .run
+        .into_iter()
+        .map(|part| {
+            if part == "{bitbench}" {
+                binary.clone()
+            } else {
+                part
+            }
+        })
+        .collect())
 }
 
 fn rounds_of(plan: &Plan) -> u64 {
-    plan.jobs.iter().filter(|j| j.skip.is_none()).map(|j| u64::from(j.rounds)).sum()
+    plan.jobs
+        .iter()
+        .filter(|j| j.skip.is_none())
+        .map(|j| u64::from(j.rounds))
+        .sum()
 }
 
 fn announce(plan: &Plan, energy: &EnergySourceInfo, folder: &Path) {
@@ -245,19 +308,27 @@ fn print_plan(plan: &Plan, energy: &EnergySourceInfo) {
         let work = format!("pp{} tg{}", job.prefill_tokens, job.decode_tokens);
         let fate = match &planned.skip {
             Some(reason) => format!("skipped: {}", plain(reason)),
-            None => format!("{} rounds of about {}", planned.rounds, minutes(planned.round_s)),
+            None => format!(
+                "{} rounds of about {}",
+                planned.rounds,
+                minutes(planned.round_s)
+            ),
         };
         println!("{:<28} {work:<12} {fate}", plain(&job.id));
     }
     match energy {
         EnergySourceInfo::Open { source, .. } => println!("energy: {source}"),
-        EnergySourceInfo::Unavailable { reason, .. } => println!("energy: unavailable - {}", plain(reason)),
+        EnergySourceInfo::Unavailable { reason, .. } => {
+            println!("energy: unavailable - {}", plain(reason))
+        }
     }
     println!("predicted: {}", minutes(plan.predicted_s));
 }
 
 /// A seed that differs from run to run; it is in the record.
 fn seed() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     since.as_secs() ^ u64::from(since.subsec_nanos()) << 32
 }

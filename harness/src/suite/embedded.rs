@@ -26,8 +26,13 @@ pub struct EmbeddedFile {
 /// Names of the embedded suites.
 pub fn suite_names() -> Vec<String> {
     let stem = |path: &Path| Some(path.file_stem()?.to_str()?.to_owned());
-    let toml = SUITES.files().filter(|f| f.path().extension().is_some_and(|e| e == "toml"));
-    let mut names: Vec<String> = toml.filter_map(|f| stem(f.path())).filter(|n| n != MODELS).collect();
+    let toml = SUITES
+        .files()
+        .filter(|f| f.path().extension().is_some_and(|e| e == "toml"));
+    let mut names: Vec<String> = toml
+        .filter_map(|f| stem(f.path()))
+        .filter(|n| n != MODELS)
+        .collect();
     names.sort();
     names
 }
@@ -35,25 +40,40 @@ pub fn suite_names() -> Vec<String> {
 /// The suite of this name, or the file at this path.
 pub(super) fn find(name: &str) -> Result<EmbeddedFile, SuiteError> {
     if Path::new(name).extension().is_some_and(|e| e == "toml") {
-        let stem = Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let stem = Path::new(name)
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         return read(stem, PathBuf::from(name));
     }
-    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    let plain = !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
     match plain.then(|| find_plain(name)).transpose()?.flatten() {
         Some(file) if name != MODELS => Ok(file),
-        _ => Err(SuiteError::Unknown { name: name.to_owned(), known: suite_names().join(", ") }),
+        _ => Err(SuiteError::Unknown {
+            name: name.to_owned(),
+            known: suite_names().join(", "),
+        }),
     }
 }
 
 /// The `engine.toml` of this name.
 pub(super) fn engine(name: &str) -> Result<EmbeddedFile, SuiteError> {
-    find_plain(&format!("engines/{name}/engine"))?
-        .ok_or_else(|| SuiteError::Unknown { name: format!("engines/{name}/engine.toml"), known: "bitbench".to_owned() })
+    find_plain(&format!("engines/{name}/engine"))?.ok_or_else(|| SuiteError::Unknown {
+        name: format!("engines/{name}/engine.toml"),
+        known: "bitbench".to_owned(),
+    })
 }
 
 /// The list of shapes.
 pub(super) fn models() -> Result<EmbeddedFile, SuiteError> {
-    find_plain(MODELS)?.ok_or_else(|| SuiteError::Unknown { name: MODELS.to_owned(), known: MODELS.to_owned() })
+    find_plain(MODELS)?.ok_or_else(|| SuiteError::Unknown {
+        name: MODELS.to_owned(),
+        known: MODELS.to_owned(),
+    })
 }
 
 fn find_plain(name: &str) -> Result<Option<EmbeddedFile>, SuiteError> {
@@ -71,12 +91,22 @@ fn find_plain(name: &str) -> Result<Option<EmbeddedFile>, SuiteError> {
 }
 
 fn read(name: String, path: PathBuf) -> Result<EmbeddedFile, SuiteError> {
-    let io = |source| SuiteError::Io { path: path.clone(), source };
+    let io = |source| SuiteError::Io {
+        path: path.clone(),
+        source,
+    };
     let length = std::fs::metadata(&path).map_err(io)?.len();
     if length > LARGEST_BYTES {
         let message = format!("{length} bytes long; a suite is a page of text");
-        return Err(SuiteError::Value { origin: path.display().to_string(), message });
+        return Err(SuiteError::Value {
+            origin: path.display().to_string(),
+            message,
+        });
     }
     let text = std::fs::read_to_string(&path).map_err(io)?;
-    Ok(EmbeddedFile { name, origin: path.display().to_string(), text })
+    Ok(EmbeddedFile {
+        name,
+        origin: path.display().to_string(),
+        text,
+    })
 }

@@ -121,7 +121,9 @@ pub struct LoadedSuite {
 #[non_exhaustive]
 pub enum SuiteError {
     /// No such suite.
-    #[error("there is no suite `{name}`; there are: {known}. A path that ends in .toml is read as a file")]
+    #[error(
+        "there is no suite `{name}`; there are: {known}. A path that ends in .toml is read as a file"
+    )]
     Unknown {
         /// The name.
         name: String,
@@ -162,13 +164,22 @@ pub fn load(name: &str) -> Result<LoadedSuite, SuiteError> {
     let file = embedded::find(name)?;
     let suite = parse(&file)?;
     let hash = format!("blake3:{}", blake3::hash(file.text.as_bytes()).to_hex());
-    Ok(LoadedSuite { name: file.name, suite, hash })
+    Ok(LoadedSuite {
+        name: file.name,
+        suite,
+        hash,
+    })
 }
 
 fn parse(file: &EmbeddedFile) -> Result<Suite, SuiteError> {
-    let suite: Suite = toml::from_str(&file.text)
-        .map_err(|e| SuiteError::Parse { origin: file.origin.clone(), message: e.to_string().trim_end().to_owned() })?;
-    check(&suite).map_err(|message| SuiteError::Value { origin: file.origin.clone(), message })?;
+    let suite: Suite = toml::from_str(&file.text).map_err(|e| SuiteError::Parse {
+        origin: file.origin.clone(),
+        message: e.to_string().trim_end().to_owned(),
+    })?;
+    check(&suite).map_err(|message| SuiteError::Value {
+        origin: file.origin.clone(),
+        message,
+    })?;
     Ok(suite)
 }
 
@@ -177,11 +188,19 @@ const LARGEST: u32 = 1 << 20;
 
 fn check(suite: &Suite) -> Result<(), String> {
     let number = |key: &str, value: u32| {
-        if (1..=LARGEST).contains(&value) { Ok(()) } else { Err(format!("`{key}` is {value}; it must be 1 to {LARGEST}")) }
+        if (1..=LARGEST).contains(&value) {
+            Ok(())
+        } else {
+            Err(format!("`{key}` is {value}; it must be 1 to {LARGEST}"))
+        }
     };
     let seconds = |key: &str, value: f64| {
         let fits = value.is_finite() && (0.0..=86_400.0).contains(&value);
-        if fits { Ok(()) } else { Err(format!("`{key}` is {value}; it must be 0 to 86400 seconds")) }
+        if fits {
+            Ok(())
+        } else {
+            Err(format!("`{key}` is {value}; it must be 0 to 86400 seconds"))
+        }
     };
     number("rounds", suite.rounds)?;
     number("prefill", suite.prefill)?;
@@ -206,8 +225,14 @@ fn check(suite: &Suite) -> Result<(), String> {
         if suite.cases[..index].iter().any(|c| c.model == case.model) {
             return Err(format!("two cases have the model `{}`", case.model));
         }
-        for (key, value) in [("rounds", case.rounds), ("prefill", case.prefill), ("decode", case.decode)] {
-            value.map_or(Ok(()), |v| number(&format!("case `{}`: {key}", case.model), v))?;
+        for (key, value) in [
+            ("rounds", case.rounds),
+            ("prefill", case.prefill),
+            ("decode", case.decode),
+        ] {
+            value.map_or(Ok(()), |v| {
+                number(&format!("case `{}`: {key}", case.model), v)
+            })?;
         }
         let kernels = case.kernels.as_ref().unwrap_or(&suite.kernels);
         if kernels.is_empty() {
@@ -221,12 +246,19 @@ fn check(suite: &Suite) -> Result<(), String> {
 pub fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
-    let Some(last) = pattern.contains('*').then(|| parts.next_back().unwrap_or_default()) else {
+    let Some(mut rest) = name.strip_prefix(first) else {
+        return false;
+    };
+    let Some(last) = pattern
+        .contains('*')
+        .then(|| parts.next_back().unwrap_or_default())
+    else {
         return rest.is_empty();
     };
     for part in parts {
-        let Some(at) = rest.find(part) else { return false };
+        let Some(at) = rest.find(part) else {
+            return false;
+        };
         rest = &rest[at + part.len()..];
     }
     rest.ends_with(last)
@@ -250,7 +282,9 @@ impl std::str::FromStr for Threads {
             "physical" => Ok(Threads::Physical),
             _ => match text.parse() {
                 Ok(count @ 1..=1024) => Ok(Threads::Count(count)),
-                _ => Err(format!("`{text}` is no number of threads: 1 to 1024 or \"physical\"")),
+                _ => Err(format!(
+                    "`{text}` is no number of threads: 1 to 1024 or \"physical\""
+                )),
             },
         }
     }
@@ -299,19 +333,47 @@ mod tests {
         let good = embedded::find("x86-energy").expect("embedded").text;
         let cases = [
             (good.replacen("rounds = 5", "ronuds = 5", 1), "ronuds"),
-            (good.replacen("rounds = 5", "rounds = \"five\"", 1), "invalid type"),
-            (good.replacen("threads = [1,", "threads = [0,", 1), "1 to 1024"),
-            (good.replacen("rounds = 5", "rounds = 0", 1), "`rounds` is 0"),
-            (good.replacen("window_s = 0.5", "window_s = nan", 1), "window_s"),
-            (good.replacen("decode = 32", "decode = 99999999", 1), "decode"),
-            (good.replacen("model = \"700M\"", "model = \"125M\"", 1), "two cases"),
-            (good.replacen("energy = \"preferred\"", "energy = \"maybe\"", 1), "maybe"),
+            (
+                good.replacen("rounds = 5", "rounds = \"five\"", 1),
+                "invalid type",
+            ),
+            (
+                good.replacen("threads = [1,", "threads = [0,", 1),
+                "1 to 1024",
+            ),
+            (
+                good.replacen("rounds = 5", "rounds = 0", 1),
+                "`rounds` is 0",
+            ),
+            (
+                good.replacen("window_s = 0.5", "window_s = nan", 1),
+                "window_s",
+            ),
+            (
+                good.replacen("decode = 32", "decode = 99999999", 1),
+                "decode",
+            ),
+            (
+                good.replacen("model = \"700M\"", "model = \"125M\"", 1),
+                "two cases",
+            ),
+            (
+                good.replacen("energy = \"preferred\"", "energy = \"maybe\"", 1),
+                "maybe",
+            ),
             (good[..good.len() / 2].to_owned(), "mine.toml"),
         ];
         for (text, expected) in cases {
-            let file = EmbeddedFile { name: "mine".into(), origin: "mine.toml".into(), text: text.clone() };
+            let file = EmbeddedFile {
+                name: "mine".into(),
+                origin: "mine.toml".into(),
+                text: text.clone(),
+            };
             let message = parse(&file).expect_err(expected).to_string();
-            assert!(message.contains("mine.toml") && message.contains(expected), "{expected}: {message}");
+            assert!(
+                message.contains("mine.toml") && message.contains(expected),
+                "{expected}: {message}"
+            );
             if message.contains("TOML parse error") {
                 assert!(message.contains("line "), "{message}");
             }
@@ -323,8 +385,15 @@ mod tests {
         let good = embedded::find("x86-energy").expect("embedded").text;
         for cut in 0..good.len() {
             if let Some(text) = good.get(..cut) {
-                let file = EmbeddedFile { name: "cut".into(), origin: "cut.toml".into(), text: text.into() };
-                assert!(parse(&file).is_err() || text.contains("[quick]"), "cut at {cut}");
+                let file = EmbeddedFile {
+                    name: "cut".into(),
+                    origin: "cut.toml".into(),
+                    text: text.into(),
+                };
+                assert!(
+                    parse(&file).is_err() || text.contains("[quick]"),
+                    "cut at {cut}"
+                );
             }
         }
         for at in 0..good.len() {
@@ -333,7 +402,11 @@ mod tests {
                 bytes[at] ^= bit;
                 if let Ok(text) = String::from_utf8(bytes) {
                     // A flipped letter of the description is still a suite; what counts is that nothing panics.
-                    let _ = parse(&EmbeddedFile { name: "flip".into(), origin: "flip.toml".into(), text });
+                    let _ = parse(&EmbeddedFile {
+                        name: "flip".into(),
+                        origin: "flip.toml".into(),
+                        text,
+                    });
                 }
             }
         }

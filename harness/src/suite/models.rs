@@ -64,10 +64,15 @@ pub struct ShapeError {
 /// See [`SuiteError`]; every shape is checked.
 pub fn load_shapes() -> Result<Vec<Shape>, SuiteError> {
     let file = embedded::models()?;
-    let shapes: Shapes = toml::from_str(&file.text)
-        .map_err(|e| SuiteError::Parse { origin: file.origin.clone(), message: e.to_string().trim_end().to_owned() })?;
+    let shapes: Shapes = toml::from_str(&file.text).map_err(|e| SuiteError::Parse {
+        origin: file.origin.clone(),
+        message: e.to_string().trim_end().to_owned(),
+    })?;
     for (index, shape) in shapes.shape.iter().enumerate() {
-        let value = |message| SuiteError::Value { origin: file.origin.clone(), message };
+        let value = |message| SuiteError::Value {
+            origin: file.origin.clone(),
+            message,
+        };
         shape.config().map_err(|e| value(e.to_string()))?;
         if find_shape(&shapes.shape[..index], &shape.name).is_some() {
             return Err(value(format!("two shapes are called `{}`", shape.name)));
@@ -87,15 +92,26 @@ impl Shape {
     /// # Errors
     /// [`ShapeError`] where they fit no network.
     pub fn config(&self) -> Result<Config, ShapeError> {
-        let error = |reason: &str| ShapeError { name: self.name.clone(), reason: reason.to_owned() };
+        let error = |reason: &str| ShapeError {
+            name: self.name.clone(),
+            reason: reason.to_owned(),
+        };
         let (architecture, rope_pairing) = match self.architecture.as_str() {
             "bitnet-b1.58" => (Architecture::BitnetB158, RopePairing::Halves),
             "bitnet" => (Architecture::Bitnet, RopePairing::Halves),
             "llama" => (Architecture::Llama, RopePairing::Adjacent),
             _ => return Err(error("`architecture` is bitnet-b1.58, bitnet or llama")),
         };
-        let sizes =
-            [self.hidden, self.ffn, self.layers, self.heads, self.kv_heads, self.head_dim, self.vocab, self.context_length];
+        let sizes = [
+            self.hidden,
+            self.ffn,
+            self.layers,
+            self.heads,
+            self.kv_heads,
+            self.head_dim,
+            self.vocab,
+            self.context_length,
+        ];
         // 2^20 is far above every published model and keeps all products within 64 bits.
         if sizes.iter().any(|size| !(1..=1 << 20).contains(size)) {
             return Err(error("a size is 0 or above 1048576"));
@@ -146,7 +162,11 @@ mod tests {
             ("100B", 99_958_652_928),
         ] {
             let shape = find_shape(&shapes, name).expect(name);
-            assert_eq!(shape.config().expect(name).linear_weights(), expected, "{name}");
+            assert_eq!(
+                shape.config().expect(name).linear_weights(),
+                expected,
+                "{name}"
+            );
         }
     }
 
@@ -155,12 +175,48 @@ mod tests {
         let shapes = load_shapes().expect("models.toml");
         let good = &shapes[0];
         for (what, bad) in [
-            ("heads", Shape { heads: 7, ..good.clone() }),
-            ("zero", Shape { layers: 0, ..good.clone() }),
-            ("huge", Shape { hidden: usize::MAX, ..good.clone() }),
-            ("odd", Shape { head_dim: 63, ..good.clone() }),
-            ("nan", Shape { rms_epsilon: f32::NAN, ..good.clone() }),
-            ("family", Shape { architecture: "gpt2".into(), ..good.clone() }),
+            (
+                "heads",
+                Shape {
+                    heads: 7,
+                    ..good.clone()
+                },
+            ),
+            (
+                "zero",
+                Shape {
+                    layers: 0,
+                    ..good.clone()
+                },
+            ),
+            (
+                "huge",
+                Shape {
+                    hidden: usize::MAX,
+                    ..good.clone()
+                },
+            ),
+            (
+                "odd",
+                Shape {
+                    head_dim: 63,
+                    ..good.clone()
+                },
+            ),
+            (
+                "nan",
+                Shape {
+                    rms_epsilon: f32::NAN,
+                    ..good.clone()
+                },
+            ),
+            (
+                "family",
+                Shape {
+                    architecture: "gpt2".into(),
+                    ..good.clone()
+                },
+            ),
         ] {
             assert!(bad.config().is_err(), "{what}");
         }

@@ -67,7 +67,10 @@ impl Process {
     /// # Errors
     /// See [`WorkerError`].
     pub fn start(command: &[String]) -> Result<Process, WorkerError> {
-        let start_error = |source| WorkerError::Start { command: command.join(" "), source };
+        let start_error = |source| WorkerError::Start {
+            command: command.join(" "),
+            source,
+        };
         let (program, arguments) = command
             .split_first()
             .ok_or_else(|| start_error(std::io::Error::other("the command is empty")))?;
@@ -85,7 +88,10 @@ impl Process {
             std::thread::spawn(move || {
                 let mut output = BufReader::new(output);
                 let mut line = String::new();
-                while matches!(output.by_ref().take(LONGEST_REPLY).read_line(&mut line), Ok(1..)) {
+                while matches!(
+                    output.by_ref().take(LONGEST_REPLY).read_line(&mut line),
+                    Ok(1..)
+                ) {
                     if send.send(std::mem::take(&mut line)).is_err() {
                         return;
                     }
@@ -107,10 +113,20 @@ impl Process {
             })
         });
         let input = child.stdin.take();
-        let mut process =
-            Process { child, input, replies, errors, listener, engine: (String::new(), String::new()) };
+        let mut process = Process {
+            child,
+            input,
+            replies,
+            errors,
+            listener,
+            engine: (String::new(), String::new()),
+        };
         match process.ask(&Request::Hello, Duration::from_secs(30))? {
-            Reply::Hello { name, version, protocol: PROTOCOL } if !name.is_empty() && !version.is_empty() => {
+            Reply::Hello {
+                name,
+                version,
+                protocol: PROTOCOL,
+            } if !name.is_empty() && !version.is_empty() => {
                 process.engine = (name, version);
                 Ok(process)
             }
@@ -133,9 +149,13 @@ impl Process {
     /// # Errors
     /// See [`WorkerError`]; after a timeout or an interrupt the process is gone.
     pub fn ask(&mut self, request: &Request, limit: Duration) -> Result<Reply, WorkerError> {
-        let mut line = serde_json::to_vec(request).map_err(|e| WorkerError::Refused(e.to_string()))?;
+        let mut line =
+            serde_json::to_vec(request).map_err(|e| WorkerError::Refused(e.to_string()))?;
         line.push(b'\n');
-        let sent = self.input.as_mut().map(|input| input.write_all(&line).and_then(|()| input.flush()));
+        let sent = self
+            .input
+            .as_mut()
+            .map(|input| input.write_all(&line).and_then(|()| input.flush()));
         if !matches!(sent, Some(Ok(()))) {
             return Err(self.ended());
         }
@@ -146,7 +166,9 @@ impl Process {
                     return match serde_json::from_str(&line) {
                         Ok(Reply::Error { message }) => Err(WorkerError::Refused(message)),
                         Ok(reply) => Ok(reply),
-                        Err(e) => Err(WorkerError::Refused(format!("the worker's reply is not understood: {e}"))),
+                        Err(e) => Err(WorkerError::Refused(format!(
+                            "the worker's reply is not understood: {e}"
+                        ))),
                     };
                 }
                 Err(RecvTimeoutError::Disconnected) => return Err(self.ended()),
@@ -156,7 +178,9 @@ impl Process {
                 }
                 Err(RecvTimeoutError::Timeout) if start.elapsed() > limit => {
                     self.kill();
-                    return Err(WorkerError::Timeout { seconds: limit.as_secs() });
+                    return Err(WorkerError::Timeout {
+                        seconds: limit.as_secs(),
+                    });
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -177,8 +201,16 @@ impl Process {
             // It ends with the stream it reads; nothing is lost if it panicked.
             let _ = listener.join();
         }
-        let said: Vec<String> = self.errors.lock().map(|kept| kept.iter().cloned().collect()).unwrap_or_default();
-        let said = if said.is_empty() { String::new() } else { format!("; it said: {}", said.join(" | ")) };
+        let said: Vec<String> = self
+            .errors
+            .lock()
+            .map(|kept| kept.iter().cloned().collect())
+            .unwrap_or_default();
+        let said = if said.is_empty() {
+            String::new()
+        } else {
+            format!("; it said: {}", said.join(" | "))
+        };
         match status {
             Ok(status) => WorkerError::Ended(format!("the worker {}{said}", end_of(status))),
             Err(e) => WorkerError::Ended(format!("the worker is gone: {e}{said}")),
@@ -195,7 +227,9 @@ impl Drop for Process {
 
 fn end_of(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
-        (Some(9), _) => "was killed (signal 9); if nobody did, the system was out of memory".to_owned(),
+        (Some(9), _) => {
+            "was killed (signal 9); if nobody did, the system was out of memory".to_owned()
+        }
         (Some(signal), _) => format!("was ended by signal {signal}"),
         (None, Some(code)) => format!("ended with exit code {code}"),
         (None, None) => "ended".to_owned(),

@@ -46,7 +46,7 @@ pub enum Request {
         positions: u32,
     },
     /// Run a prompt as a batch and then tokens one by one, and write the logits after the prompt and after each token to a
-    /// file, little-endian single precision, [1 + tokens][vocab]. It is the warm-up too.
+    /// file, little-endian single precision, `[1 + tokens][vocab]`. It is the warm-up too.
     Check {
         /// The prompt.
         prompt: Vec<u32>,

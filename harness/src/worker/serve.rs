@@ -20,11 +20,19 @@ const MOST_REPETITIONS: usize = 100_000;
 /// If the streams fail.
 pub fn serve(input: impl BufRead, mut output: impl Write) -> io::Result<()> {
     die_with_parent();
-    let mut worker = Worker { cpu: Cpu::detect(), session: None, prepared: None };
+    let mut worker = Worker {
+        cpu: Cpu::detect(),
+        session: None,
+        prepared: None,
+    };
     for line in input.lines() {
         let reply = match serde_json::from_str(&line?) {
-            Ok(request) => worker.answer(request).unwrap_or_else(|message| Reply::Error { message }),
-            Err(e) => Reply::Error { message: format!("not a request: {e}") },
+            Ok(request) => worker
+                .answer(request)
+                .unwrap_or_else(|message| Reply::Error { message }),
+            Err(e) => Reply::Error {
+                message: format!("not a request: {e}"),
+            },
         };
         serde_json::to_writer(&mut output, &reply)?;
         output.write_all(b"\n")?;
@@ -58,20 +66,32 @@ impl Worker {
                 version: crate::VERSION.to_owned(),
                 protocol: PROTOCOL,
             }),
-            Request::Load { model, kernel, threads, positions } => self.load(&model, &kernel, threads, positions),
-            Request::Check { prompt, continuation, logits } => {
+            Request::Load {
+                model,
+                kernel,
+                threads,
+                positions,
+            } => self.load(&model, &kernel, threads, positions),
+            Request::Check {
+                prompt,
+                continuation,
+                logits,
+            } => {
                 let session = self.session()?;
-                let file = File::create(&logits).map_err(|e| format!("{}: {e}", logits.display()))?;
+                let file =
+                    File::create(&logits).map_err(|e| format!("{}: {e}", logits.display()))?;
                 let mut file = BufWriter::new(file);
                 session.truncate(0);
                 let batches = std::iter::once(&prompt[..]).chain(continuation.chunks(1));
                 for batch in batches {
                     let row = session.run(batch).map_err(|e| e.to_string())?;
                     for value in row {
-                        file.write_all(&value.to_le_bytes()).map_err(|e| format!("{}: {e}", logits.display()))?;
+                        file.write_all(&value.to_le_bytes())
+                            .map_err(|e| format!("{}: {e}", logits.display()))?;
                     }
                 }
-                file.flush().map_err(|e| format!("{}: {e}", logits.display()))?;
+                file.flush()
+                    .map_err(|e| format!("{}: {e}", logits.display()))?;
                 Ok(Reply::Done)
             }
             Request::Prefill { prompt, least_ns } => {
@@ -126,22 +146,37 @@ impl Worker {
         }
     }
 
-    fn load(&mut self, model: &ModelSource, kernel: &str, threads: u32, positions: u32) -> Result<Reply, String> {
+    fn load(
+        &mut self,
+        model: &ModelSource,
+        kernel: &str,
+        threads: u32,
+        positions: u32,
+    ) -> Result<Reply, String> {
         let start = Instant::now();
-        let kernel = kernels::find(kernel).ok_or_else(|| format!("there is no kernel variant `{kernel}`"))?;
+        let kernel = kernels::find(kernel)
+            .ok_or_else(|| format!("there is no kernel variant `{kernel}`"))?;
         self.session = None;
         let model = match model {
             ModelSource::Synthetic { shape, seed } => {
                 let config = shape.config().map_err(|e| e.to_string())?;
                 Model::synthetic(&config, shape.tied_head, *seed)
             }
-            ModelSource::File { path, ternarize } => crate::models::open(path, *ternarize).map_err(|e| e.to_string())?.model,
+            ModelSource::File { path, ternarize } => {
+                crate::models::open(path, *ternarize)
+                    .map_err(|e| e.to_string())?
+                    .model
+            }
         };
         let network = Network::pack(&model, kernel, &self.cpu).map_err(|e| e.to_string())?;
         // The file is not needed any more; letting go of it before the windows keeps its pages out of the figures.
         drop(model);
-        let session = Session::new(Arc::new(network), threads.max(1) as usize, positions as usize)
-            .map_err(|e| e.to_string())?;
+        let session = Session::new(
+            Arc::new(network),
+            threads.max(1) as usize,
+            positions as usize,
+        )
+        .map_err(|e| e.to_string())?;
         let duration_ns = nanoseconds(start.elapsed());
         let network = self.session.insert(session).network();
         Ok(Reply::Loaded(LoadedReply {
@@ -157,7 +192,9 @@ impl Worker {
     }
 
     fn session(&mut self) -> Result<&mut Session, String> {
-        self.session.as_mut().ok_or_else(|| "no model was loaded".to_owned())
+        self.session
+            .as_mut()
+            .ok_or_else(|| "no model was loaded".to_owned())
     }
 }
 
@@ -165,7 +202,10 @@ impl Worker {
 type Repetition = (Duration, Vec<u32>, Vec<u64>);
 
 /// Repeats work until the window is long enough. Equal work must give equal tokens.
-fn measure(least_ns: u64, mut repeat: impl FnMut() -> Result<Repetition, String>) -> Result<Reply, String> {
+fn measure(
+    least_ns: u64,
+    mut repeat: impl FnMut() -> Result<Repetition, String>,
+) -> Result<Reply, String> {
     let mut reply = WindowReply::default();
     let mut first: Option<Vec<u32>> = None;
     let begin = Instant::now();
@@ -175,7 +215,9 @@ fn measure(least_ns: u64, mut repeat: impl FnMut() -> Result<Repetition, String>
         reply.token_durations_ns.extend(token_durations);
         match &first {
             None => first = Some(tokens),
-            Some(first) if *first != tokens => return Err("two repetitions gave different tokens".to_owned()),
+            Some(first) if *first != tokens => {
+                return Err("two repetitions gave different tokens".to_owned());
+            }
             Some(_) => {}
         }
     }
