@@ -14,12 +14,13 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+/// Looks at a flag before a waiting thread offers its CPU to others, some microseconds: longer than a barrier takes when
+/// every thread has a CPU, and short enough that threads which share one (a busy machine) do not wait out a time slice.
+const LOOKS_BEFORE_YIELD: u32 = 128;
+
 /// How long a thread spins for the next region before it parks. Longer than any gap inside a token, far shorter than what a
 /// measuring window would notice.
 const SPIN: Duration = Duration::from_micros(500);
-
-/// Spins between two looks at the clock.
-const SPINS_PER_LOOK: u32 = 64;
 
 type Region<'a> = &'a (dyn Fn(usize) + Sync);
 
@@ -111,15 +112,9 @@ impl Pool {
         }
         // The workers borrow `region_slot`, so nothing may unwind past this frame before they are done.
         let result = catch_unwind(AssertUnwindSafe(|| region(0)));
-        let mut spins = 0u32;
+        let mut looks = 0;
         while shared.running.load(Ordering::Acquire) != 0 {
-            spins += 1;
-            if spins.is_multiple_of(SPINS_PER_LOOK * 64) {
-                // More threads than CPUs: let the others have this one.
-                std::thread::yield_now();
-            } else {
-                std::hint::spin_loop();
-            }
+            pause(&mut looks);
         }
         shared
             .closure
@@ -164,18 +159,28 @@ fn work(shared: &Shared, index: usize) {
     }
 }
 
+/// Passes a moment between two looks at a flag; true once the wait has become a long one.
+fn pause(looks: &mut u32) -> bool {
+    let long = *looks >= LOOKS_BEFORE_YIELD;
+    if long {
+        std::thread::yield_now();
+    } else {
+        *looks += 1;
+        std::hint::spin_loop();
+    }
+    long
+}
+
 /// Waits until the region is another one than `seen`: spins for [`SPIN`], then parks.
 fn wait_for_region(shared: &Shared, index: usize, seen: usize) -> usize {
-    let start = Instant::now();
-    let mut spins = 0u32;
+    let mut looks = 0;
+    let mut since = None;
     loop {
         let now = shared.region.load(Ordering::Acquire);
         if now != seen {
             return now;
         }
-        std::hint::spin_loop();
-        spins += 1;
-        if spins.is_multiple_of(SPINS_PER_LOOK) && start.elapsed() > SPIN {
+        if pause(&mut looks) && since.get_or_insert_with(Instant::now).elapsed() > SPIN {
             break;
         }
     }
