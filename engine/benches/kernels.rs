@@ -3,7 +3,6 @@
 //! `cargo bench -p bitbench-engine -- decode` times one token (GEMV), `prefill` 128 tokens (GEMM). `memory` cycles through
 //! more matrices than the last-level cache holds, as decode does; the others work in the caches. Throughput is in weights
 //! (times tokens). The weights are random; the speed does not depend on them.
-#![expect(missing_docs, reason = "the functions that criterion's macros define")]
 
 use bitbench_engine::activations::{Activations, Preparation};
 use bitbench_engine::cpu::Cpu;

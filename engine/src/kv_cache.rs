@@ -4,12 +4,14 @@ use crate::model::Config;
 use crate::weights::saturate;
 use half::f16;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+use memmap2::MmapMut;
+use std::io;
 
 /// Keys and values, each `[layer][kv_head][capacity][head_dim]`. Pages are touched as positions are reached.
 #[derive(Debug)]
 pub(crate) struct KvCache {
-    keys: Vec<u16>,
-    values: Vec<u16>,
+    keys: MmapMut,
+    values: MmapMut,
     kv_heads: usize,
     head_dim: usize,
     capacity: usize,
@@ -18,16 +20,28 @@ pub(crate) struct KvCache {
 
 impl KvCache {
     /// An empty cache for `capacity` positions.
-    pub(crate) fn new(config: &Config, capacity: usize) -> Self {
-        let size = config.layers * config.kv_heads * capacity * config.head_dim;
-        KvCache {
-            keys: vec![0; size],
-            values: vec![0; size],
+    ///
+    /// # Errors
+    /// If the system has no memory for it: `capacity` comes from the user and from files.
+    pub(crate) fn new(config: &Config, capacity: usize) -> io::Result<Self> {
+        let sizes = [
+            config.layers,
+            config.kv_heads,
+            config.head_dim,
+            size_of::<u16>(),
+        ];
+        let bytes = sizes.into_iter().try_fold(capacity, usize::checked_mul);
+        let bytes = bytes
+            .ok_or_else(|| io::Error::other("more bytes than there are addresses"))?
+            .max(2);
+        Ok(KvCache {
+            keys: MmapMut::map_anon(bytes)?,
+            values: MmapMut::map_anon(bytes)?,
             kv_heads: config.kv_heads,
             head_dim: config.head_dim,
             capacity,
             positions: 0,
-        }
+        })
     }
 
     /// Positions that hold something.
@@ -64,33 +78,34 @@ impl KvCache {
             for head in 0..self.kv_heads {
                 let at = self.offset(layer, head) + (first + token) * self.head_dim;
                 let from = head * self.head_dim;
-                let into = |to: &mut [u16], from: &[f32]| {
-                    to.reinterpret_cast_mut::<f16>()
-                        .convert_from_f32_slice(from)
-                };
-                into(
-                    &mut self.keys[at..][..self.head_dim],
-                    &key[from..][..self.head_dim],
-                );
-                into(
-                    &mut self.values[at..][..self.head_dim],
-                    &value[from..][..self.head_dim],
-                );
+                let dims = self.head_dim;
+                halves_mut(&mut self.keys)[at..][..dims]
+                    .convert_from_f32_slice(&key[from..][..dims]);
+                halves_mut(&mut self.values)[at..][..dims]
+                    .convert_from_f32_slice(&value[from..][..dims]);
             }
         }
     }
 
     /// Keys of one head at the first `positions` positions, `[positions][head_dim]`.
     pub(crate) fn keys(&self, layer: usize, head: usize, positions: usize) -> &[f16] {
-        self.keys[self.offset(layer, head)..][..positions * self.head_dim].reinterpret_cast()
+        &halves(&self.keys)[self.offset(layer, head)..][..positions * self.head_dim]
     }
 
     /// Values of one head at the first `positions` positions, `[positions][head_dim]`.
     pub(crate) fn values(&self, layer: usize, head: usize, positions: usize) -> &[f16] {
-        self.values[self.offset(layer, head)..][..positions * self.head_dim].reinterpret_cast()
+        &halves(&self.values)[self.offset(layer, head)..][..positions * self.head_dim]
     }
 
     fn offset(&self, layer: usize, head: usize) -> usize {
         (layer * self.kv_heads + head) * self.capacity * self.head_dim
     }
+}
+
+fn halves(map: &MmapMut) -> &[f16] {
+    bytemuck::cast_slice::<u8, u16>(map).reinterpret_cast()
+}
+
+fn halves_mut(map: &mut MmapMut) -> &mut [f16] {
+    bytemuck::cast_slice_mut::<u8, u16>(map).reinterpret_cast_mut()
 }

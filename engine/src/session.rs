@@ -35,6 +35,14 @@ pub enum SessionError {
         /// Positions there are.
         capacity: usize,
     },
+    /// The system has no memory for the KV cache.
+    #[error("no memory for a KV cache of {positions} positions: {reason}")]
+    NoMemory {
+        /// Positions asked for.
+        positions: usize,
+        /// What the system said.
+        reason: String,
+    },
     /// The network gave an infinity or NaN.
     #[error("the logits are not finite numbers: the weights are damaged or this kernel is wrong")]
     NotFinite,
@@ -62,7 +70,7 @@ impl Session {
     /// A session with room for `capacity` positions on `threads` threads.
     ///
     /// # Errors
-    /// [`SessionError::NoThreads`] if the system gives none; [`SessionError::ContextFull`] if the model was made for fewer
+    /// [`SessionError::NoThreads`] and [`SessionError::NoMemory`] if the system gives none; [`SessionError::ContextFull`] if the model was made for fewer
     /// positions.
     pub fn new(
         network: Arc<Network>,
@@ -88,7 +96,10 @@ impl Session {
             activations: Activations::new(network.kernel().family.preparation()),
             buffers: Buffers::default(),
         };
-        let cache = KvCache::new(config, capacity);
+        let cache = KvCache::new(config, capacity).map_err(|e| SessionError::NoMemory {
+            positions: capacity,
+            reason: e.to_string(),
+        })?;
         Ok(Session {
             work,
             cache,

@@ -371,4 +371,14 @@ fn what_cannot_be_run_is_an_error_that_takes_no_position() {
         Session::new(network, 1, 513),
         Err(SessionError::ContextFull { .. })
     ));
+    // A file can claim any context length; the memory for it is asked for, not assumed.
+    let mut huge = model;
+    huge.config.context_length = 1 << 40;
+    let network = Arc::new(Network::pack(&huge, variant, &Cpu::detect()).expect("packs"));
+    // 2^40 positions are more bytes than there are addresses, whatever the system promises.
+    let refused = Session::new(network, 1, 1 << 40);
+    assert!(
+        matches!(refused, Err(SessionError::NoMemory { .. })),
+        "{refused:?}"
+    );
 }
