@@ -12,7 +12,9 @@
 //! is bound by the multiply-adds.
 #![expect(unsafe_code, reason = "calls across the target-feature boundary")]
 
-use super::{Agreement, Family, KernelVariant, PackError, PackResult, PackedMatrix, row_blocks};
+use super::{
+    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, row_blocks,
+};
 use crate::activations::{Activations, COLUMN_PADDING};
 use crate::buffer::PackedBytes;
 use crate::cpu::x86_64::{load_f32x8, load_u16x8, prefetch, store_f32x4, store_f32x8};
@@ -51,11 +53,8 @@ type Widened = [[[f32; 8]; ROWS]; STEPS];
 
 struct F16Avx2 {
     proof: Avx2F16c,
-    rows: usize,
-    cols: usize,
-    scale: f32,
     group_bytes: usize,
-    packed: PackedBytes,
+    packed: Packed,
 }
 
 fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
@@ -66,7 +65,7 @@ fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
     let (rows, cols) = (weights.rows(), weights.cols());
     let padded = cols.next_multiple_of(COLUMN_PADDING);
     let group_bytes = ROWS * padded * 2;
-    let packed = PackedBytes::fill(
+    let bytes = PackedBytes::fill(
         rows.div_ceil(ROWS) * group_bytes,
         group_bytes,
         |group, bytes| {
@@ -87,11 +86,14 @@ fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
             Ok(())
         },
     )?;
-    Ok(Box::new(F16Avx2 {
-        proof,
+    let packed = Packed {
         rows,
         cols,
         scale: weights.scale(),
+        bytes,
+    };
+    Ok(Box::new(F16Avx2 {
+        proof,
         group_bytes,
         packed,
     }))
@@ -99,23 +101,15 @@ fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
 
 impl F16Avx2 {
     fn group(&self, group: usize) -> &[[u8; BLOCK]] {
-        self.packed.bytes()[group * self.group_bytes..][..self.group_bytes]
+        self.bytes()[group * self.group_bytes..][..self.group_bytes]
             .as_chunks::<BLOCK>()
             .0
     }
 }
 
 impl PackedMatrix for F16Avx2 {
-    fn rows(&self) -> usize {
-        self.rows
-    }
-
-    fn cols(&self) -> usize {
-        self.cols
-    }
-
-    fn bytes(&self) -> &[u8] {
-        self.packed.bytes()
+    fn packed(&self) -> &Packed {
+        &self.packed
     }
 
     fn row_block(&self) -> usize {
@@ -123,7 +117,11 @@ impl PackedMatrix for F16Avx2 {
     }
 
     fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(activations.cols(), self.cols, "activations of this matrix");
+        assert_eq!(
+            activations.cols(),
+            self.cols(),
+            "activations of this matrix"
+        );
         // SAFETY: `self.proof` exists only where these features were detected.
         unsafe { multiply(self.proof, self, activations, out) }
     }
@@ -132,7 +130,7 @@ impl PackedMatrix for F16Avx2 {
         for (block, out) in self.group(row / ROWS).iter().zip(out.chunks_mut(COLUMNS)) {
             let halves: &[u16] = bytemuck::cast_slice(block);
             for (out, bits) in out.iter_mut().zip(&halves[row % ROWS * COLUMNS..]) {
-                *out = half::f16::from_bits(*bits).to_f32() * self.scale;
+                *out = half::f16::from_bits(*bits).to_f32() * self.packed.scale;
             }
         }
     }
@@ -157,7 +155,7 @@ fn decode(matrix: &F16Avx2, activations: &Activations, out: &mut Tile<'_>) {
         let sums = dot_group(matrix.group(rows_of_group.start / ROWS), values);
         let out = &mut out[rows_of_group.start - rows.start..][..rows_of_group.len()];
         for (out, sum) in out.iter_mut().zip(sums) {
-            *out = sum * matrix.scale;
+            *out = sum * matrix.packed.scale;
         }
     }
 }
@@ -243,7 +241,7 @@ fn prefill(matrix: &F16Avx2, activations: &Activations, out: &mut Tile<'_>) {
                 let out = &mut out.token(token)[rows_of_group.start - rows.start..]
                     [..rows_of_group.len()];
                 for (out, sum) in out.iter_mut().zip(sums) {
-                    *out = sum * matrix.scale;
+                    *out = sum * matrix.packed.scale;
                 }
             }
         }

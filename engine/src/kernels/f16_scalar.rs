@@ -3,7 +3,7 @@
 //! Layout: rows one after the other, each padded to a multiple of 128 columns; little-endian halves as they are. Ternary
 //! weights are stored as -1, 0 and +1 and their scale is applied to the sum, so that no weight is rounded.
 
-use super::{Agreement, Family, KernelVariant, PackResult, PackedMatrix};
+use super::{Agreement, Family, KernelVariant, PackResult, Packed, PackedMatrix};
 use crate::activations::{Activations, COLUMN_PADDING};
 use crate::buffer::PackedBytes;
 use crate::cpu::Cpu;
@@ -24,45 +24,34 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
 const LANES: usize = 16;
 
 struct F16Scalar {
-    rows: usize,
-    cols: usize,
     padded: usize,
-    scale: f32,
-    packed: PackedBytes,
+    packed: Packed,
 }
 
 fn pack(weights: &LinearWeights, _: &Cpu) -> PackResult {
     let (rows, cols) = (weights.rows(), weights.cols());
     let padded = cols.next_multiple_of(COLUMN_PADDING);
-    let packed = PackedBytes::fill(rows * padded * 2, padded * 2, |row, bytes| {
+    let bytes = PackedBytes::fill(rows * padded * 2, padded * 2, |row, bytes| {
         weights::read_row_f16(weights, row, &mut bytemuck::cast_slice_mut(bytes)[..cols])
     })?;
-    Ok(Box::new(F16Scalar {
+    let packed = Packed {
         rows,
         cols,
-        padded,
         scale: weights.scale(),
-        packed,
-    }))
+        bytes,
+    };
+    Ok(Box::new(F16Scalar { padded, packed }))
 }
 
 impl F16Scalar {
     fn row(&self, row: usize) -> &[u16] {
-        &bytemuck::cast_slice(self.packed.bytes())[row * self.padded..][..self.padded]
+        &bytemuck::cast_slice(self.bytes())[row * self.padded..][..self.padded]
     }
 }
 
 impl PackedMatrix for F16Scalar {
-    fn rows(&self) -> usize {
-        self.rows
-    }
-
-    fn cols(&self) -> usize {
-        self.cols
-    }
-
-    fn bytes(&self) -> &[u8] {
-        self.packed.bytes()
+    fn packed(&self) -> &Packed {
+        &self.packed
     }
 
     fn row_block(&self) -> usize {
@@ -70,7 +59,11 @@ impl PackedMatrix for F16Scalar {
     }
 
     fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(activations.cols(), self.cols, "activations of this matrix");
+        assert_eq!(
+            activations.cols(),
+            self.cols(),
+            "activations of this matrix"
+        );
         let rows = out.cols();
         let tokens = out.tokens();
         let mut widened = vec![0.0f32; self.padded];
@@ -79,14 +72,14 @@ impl PackedMatrix for F16Scalar {
                 *to = widen(*from);
             }
             for token in tokens.clone() {
-                out.token(token)[index] = dot(&widened, activations.f32(token)) * self.scale;
+                out.token(token)[index] = dot(&widened, activations.f32(token)) * self.packed.scale;
             }
         }
     }
 
     fn unpack_row(&self, row: usize, out: &mut [f32]) {
         for (to, from) in out.iter_mut().zip(self.row(row)) {
-            *to = widen(*from) * self.scale;
+            *to = widen(*from) * self.packed.scale;
         }
     }
 }

@@ -15,7 +15,8 @@
 #![expect(unsafe_code, reason = "calls across the target-feature boundary")]
 
 use super::{
-    Agreement, Family, KernelVariant, PackError, PackResult, PackedMatrix, row_blocks, ternary_of,
+    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, row_blocks,
+    ternary_of,
 };
 use crate::activations::{Activations, COLUMN_PADDING};
 use crate::buffer::PackedBytes;
@@ -60,11 +61,8 @@ type Unpacked = [[[u8; 32]; ROWS]; STEPS_PER_SUM];
 
 struct I2sAvx2 {
     avx2: Avx2,
-    rows: usize,
-    cols: usize,
-    scale: f32,
     group_bytes: usize,
-    packed: PackedBytes,
+    packed: Packed,
 }
 
 fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
@@ -76,7 +74,7 @@ fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
     let (rows, cols) = (matrix.rows(), matrix.cols());
     let padded = cols.next_multiple_of(COLUMN_PADDING);
     let group_bytes = ROWS * padded / 4;
-    let packed = PackedBytes::fill(
+    let bytes = PackedBytes::fill(
         rows.div_ceil(ROWS) * group_bytes,
         group_bytes,
         |group, bytes| {
@@ -101,11 +99,14 @@ fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
             Ok(())
         },
     )?;
-    Ok(Box::new(I2sAvx2 {
-        avx2,
+    let packed = Packed {
         rows,
         cols,
         scale: matrix.scale(),
+        bytes,
+    };
+    Ok(Box::new(I2sAvx2 {
+        avx2,
         group_bytes,
         packed,
     }))
@@ -113,23 +114,15 @@ fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
 
 impl I2sAvx2 {
     fn group(&self, group: usize) -> &[[u8; BLOCK]] {
-        self.packed.bytes()[group * self.group_bytes..][..self.group_bytes]
+        self.bytes()[group * self.group_bytes..][..self.group_bytes]
             .as_chunks::<BLOCK>()
             .0
     }
 }
 
 impl PackedMatrix for I2sAvx2 {
-    fn rows(&self) -> usize {
-        self.rows
-    }
-
-    fn cols(&self) -> usize {
-        self.cols
-    }
-
-    fn bytes(&self) -> &[u8] {
-        self.packed.bytes()
+    fn packed(&self) -> &Packed {
+        &self.packed
     }
 
     fn row_block(&self) -> usize {
@@ -137,7 +130,11 @@ impl PackedMatrix for I2sAvx2 {
     }
 
     fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(activations.cols(), self.cols, "activations of this matrix");
+        assert_eq!(
+            activations.cols(),
+            self.cols(),
+            "activations of this matrix"
+        );
         // SAFETY: `self.avx2` exists only where AVX2 was detected.
         unsafe { multiply(self.avx2, self, activations, out) }
     }
@@ -147,7 +144,7 @@ impl PackedMatrix for I2sAvx2 {
             let bytes = &block[row % ROWS * ROW_BYTES..][..ROW_BYTES];
             for (column, out) in out.iter_mut().enumerate() {
                 let code = bytes[column % ROW_BYTES] >> (2 * (column / ROW_BYTES)) & 3;
-                *out = (f32::from(code) - 1.0) * self.scale;
+                *out = (f32::from(code) - 1.0) * self.packed.scale;
             }
         }
     }
@@ -172,7 +169,7 @@ fn decode(matrix: &I2sAvx2, activations: &Activations, out: &mut Tile<'_>) {
         let sums = dot_group(matrix.group(rows_of_group.start / ROWS), values);
         let out = &mut out[rows_of_group.start - rows.start..][..rows_of_group.len()];
         for (out, sum) in out.iter_mut().zip(sums) {
-            *out = activations.rescale(token, sum - activations.sum(token), matrix.scale);
+            *out = activations.rescale(token, sum - activations.sum(token), matrix.packed.scale);
         }
     }
 }
@@ -281,7 +278,11 @@ fn prefill(matrix: &I2sAvx2, activations: &Activations, out: &mut Tile<'_>) {
                 let out = &mut out.token(token)[rows_of_group.start - rows.start..]
                     [..rows_of_group.len()];
                 for (out, sum) in out.iter_mut().zip(sums) {
-                    *out = activations.rescale(token, sum - activations.sum(token), matrix.scale);
+                    *out = activations.rescale(
+                        token,
+                        sum - activations.sum(token),
+                        matrix.packed.scale,
+                    );
                 }
             }
         }

@@ -12,7 +12,9 @@
 //!
 //! The sum of `(w + 1) * a` less the sum of `a` is the sum of `w * a`.
 
-use super::{Agreement, Family, KernelVariant, PackResult, PackedMatrix, row_blocks, ternary_of};
+use super::{
+    Agreement, Family, KernelVariant, PackResult, Packed, PackedMatrix, row_blocks, ternary_of,
+};
 use crate::activations::{Activations, COLUMN_PADDING};
 use crate::buffer::PackedBytes;
 use crate::cpu::Cpu;
@@ -41,11 +43,8 @@ const ROWS: usize = 4;
 const TOKEN_BLOCK: usize = 32;
 
 struct I2sScalar {
-    rows: usize,
-    cols: usize,
-    scale: f32,
     row_bytes: usize,
-    packed: PackedBytes,
+    packed: Packed,
 }
 
 fn pack(weights: &LinearWeights, _: &Cpu) -> PackResult {
@@ -53,7 +52,7 @@ fn pack(weights: &LinearWeights, _: &Cpu) -> PackResult {
     let (rows, cols) = (matrix.rows(), matrix.cols());
     let padded = cols.next_multiple_of(COLUMN_PADDING);
     let row_bytes = padded / 4;
-    let packed = PackedBytes::fill(rows * row_bytes, row_bytes, |row, bytes| {
+    let bytes = PackedBytes::fill(rows * row_bytes, row_bytes, |row, bytes| {
         let mut weights = vec![0i8; padded];
         matrix.read_row(row, &mut weights[..cols]);
         for (block, bytes) in weights
@@ -68,34 +67,26 @@ fn pack(weights: &LinearWeights, _: &Cpu) -> PackResult {
         }
         Ok(())
     })?;
-    Ok(Box::new(I2sScalar {
+    let packed = Packed {
         rows,
         cols,
         scale: matrix.scale(),
-        row_bytes,
-        packed,
-    }))
+        bytes,
+    };
+    Ok(Box::new(I2sScalar { row_bytes, packed }))
 }
 
 impl I2sScalar {
     fn row(&self, row: usize) -> &[[u8; BYTES]] {
-        self.packed.bytes()[row * self.row_bytes..][..self.row_bytes]
+        self.bytes()[row * self.row_bytes..][..self.row_bytes]
             .as_chunks::<BYTES>()
             .0
     }
 }
 
 impl PackedMatrix for I2sScalar {
-    fn rows(&self) -> usize {
-        self.rows
-    }
-
-    fn cols(&self) -> usize {
-        self.cols
-    }
-
-    fn bytes(&self) -> &[u8] {
-        self.packed.bytes()
+    fn packed(&self) -> &Packed {
+        &self.packed
     }
 
     fn row_block(&self) -> usize {
@@ -103,7 +94,11 @@ impl PackedMatrix for I2sScalar {
     }
 
     fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(activations.cols(), self.cols, "activations of this matrix");
+        assert_eq!(
+            activations.cols(),
+            self.cols(),
+            "activations of this matrix"
+        );
         let tokens = out.tokens();
         let first_row = out.cols().start;
         if tokens.len() == 1 {
@@ -112,7 +107,7 @@ impl PackedMatrix for I2sScalar {
             let rows = out.cols();
             for (row, out) in rows.zip(out.token(token)) {
                 let sum = dot_packed(self.row(row), values) - activations.sum(token);
-                *out = activations.rescale(token, sum, self.scale);
+                *out = activations.rescale(token, sum, self.packed.scale);
             }
             return;
         }
@@ -133,8 +128,11 @@ impl PackedMatrix for I2sScalar {
                 for (token, values) in tokens.clone().zip(values.chunks_exact(padded)) {
                     let out = &mut out.token(token)[rows.start - first_row..][..rows.len()];
                     for (out, weights) in out.iter_mut().zip(weights.chunks_exact(padded)) {
-                        *out =
-                            activations.rescale(token, dot_unpacked(weights, values), self.scale);
+                        *out = activations.rescale(
+                            token,
+                            dot_unpacked(weights, values),
+                            self.packed.scale,
+                        );
                     }
                 }
             }
@@ -145,7 +143,7 @@ impl PackedMatrix for I2sScalar {
         for (block, out) in self.row(row).iter().zip(out.chunks_mut(BLOCK)) {
             for (column, out) in out.iter_mut().enumerate() {
                 let code = block[column % BYTES] >> (2 * (column / BYTES)) & 3;
-                *out = (f32::from(code) - 1.0) * self.scale;
+                *out = (f32::from(code) - 1.0) * self.packed.scale;
             }
         }
     }

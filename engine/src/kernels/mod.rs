@@ -11,6 +11,7 @@ mod i2s_avx2;
 mod i2s_scalar;
 
 use crate::activations::{Activations, Preparation};
+use crate::buffer::PackedBytes;
 use crate::cpu::{Cpu, Feature, Unsupported};
 use crate::grid::Tile;
 use crate::weights::LinearWeights;
@@ -111,14 +112,32 @@ pub enum PackError {
     },
 }
 
-/// Weights packed by one variant: shape `[rows][cols]`, a row for each output. To hold one is proof that the variant can run.
+/// What every packed matrix is: shape `[rows][cols]`, a row for each output, the scale of the tensor, and bytes that the
+/// variant alone can read.
+#[derive(Debug)]
+pub struct Packed {
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    pub(crate) scale: f32,
+    pub(crate) bytes: PackedBytes,
+}
+
+/// Weights packed by one variant. To hold one is proof that the variant can run.
 pub trait PackedMatrix: Send + Sync {
+    /// Shape, scale and bytes.
+    fn packed(&self) -> &Packed;
     /// Outputs.
-    fn rows(&self) -> usize;
+    fn rows(&self) -> usize {
+        self.packed().rows
+    }
     /// Inputs.
-    fn cols(&self) -> usize;
+    fn cols(&self) -> usize {
+        self.packed().cols
+    }
     /// The packed bytes, padding included; the scale of the tensor lies beside them.
-    fn bytes(&self) -> &[u8];
+    fn bytes(&self) -> &[u8] {
+        self.packed().bytes.bytes()
+    }
     /// Threads split the rows at multiples of this.
     fn row_block(&self) -> usize;
     /// Multiplies the rows `out.cols()` by the tokens `out.tokens()` of `activations`: `out.token(t)[r]` is the product of
