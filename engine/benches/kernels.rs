@@ -8,9 +8,9 @@ use bitbench_engine::activations::{Activations, Preparation};
 use bitbench_engine::cpu::Cpu;
 use bitbench_engine::grid::Grid;
 use bitbench_engine::kernels::{KernelVariant, PackedMatrix, VARIANTS};
-use bitbench_engine::model::{Architecture, Config, Model, RopePairing};
 use bitbench_engine::ops::SharedIsa;
 use bitbench_engine::threads::Pool;
+use bitbench_engine::weights::LinearWeights;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 /// Rows and columns of the linear layers.
@@ -20,25 +20,8 @@ const BEYOND_CACHE: usize = 256 << 20;
 /// Tokens of a prefill batch.
 const BATCH: usize = 128;
 
-/// A packed matrix of this shape: the gate projection of a synthetic layer.
 fn pack(variant: &KernelVariant, rows: usize, cols: usize, cpu: &Cpu) -> Box<dyn PackedMatrix> {
-    let config = Config {
-        architecture: Architecture::Llama,
-        vocab: 1,
-        hidden: cols,
-        ffn: rows,
-        layers: 1,
-        heads: 1,
-        kv_heads: 1,
-        head_dim: 2,
-        rms_epsilon: 1e-5,
-        rope_base: 1e4,
-        rope_dims: 2,
-        rope_pairing: RopePairing::Halves,
-        rope_linear_factor: 1.0,
-        context_length: 1,
-    };
-    (variant.pack)(&Model::synthetic(&config, true, 1).layers[0].gate, cpu).expect("packs")
+    (variant.pack)(&LinearWeights::synthetic(rows, cols, 1), cpu).expect("packs")
 }
 
 fn activations(preparation: Preparation, tokens: usize, cols: usize, cpu: &Cpu) -> Activations {

@@ -4,9 +4,9 @@ use bitbench_engine::activations::Activations;
 use bitbench_engine::cpu::Cpu;
 use bitbench_engine::grid::Grid;
 use bitbench_engine::kernels::KernelVariant;
-use bitbench_engine::model::{Architecture, Config, Model, RopePairing};
 use bitbench_engine::ops::SharedIsa;
 use bitbench_engine::threads::Pool;
+use bitbench_engine::weights::LinearWeights;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,8 @@ pub struct Speeds {
 
 /// How long each look lasts.
 const LOOK: Duration = Duration::from_millis(25);
+/// Columns of the matrix that stands for a layer.
+const COLUMNS: usize = 2048;
 /// Tokens of the batch that stands for prefill.
 const BATCH: usize = 32;
 /// Bytes that are read to learn the bandwidth: above most last-level caches.
@@ -86,30 +88,13 @@ impl Speeds {
 
 /// Weights a second of one variant on one thread, with one token and with a batch, working in the caches.
 fn kernel_speed(cpu: &Cpu, kernel: &KernelVariant) -> Option<(f64, f64)> {
-    let config = Config {
-        architecture: Architecture::Llama,
-        vocab: 1,
-        hidden: 2048,
-        ffn: 512,
-        layers: 1,
-        heads: 1,
-        kv_heads: 1,
-        head_dim: 2,
-        rms_epsilon: 1e-5,
-        rope_base: 1e4,
-        rope_dims: 2,
-        rope_pairing: RopePairing::Halves,
-        rope_linear_factor: 1.0,
-        context_length: 1,
-    };
-    let model = Model::synthetic(&config, true, 1);
-    let packed = (kernel.pack)(&model.layers[0].gate, cpu).ok()?;
+    let packed = (kernel.pack)(&LinearWeights::synthetic(512, COLUMNS, 1), cpu).ok()?;
     let pool = Pool::new(1).ok()?;
     let speed = |tokens: usize| {
         let mut activations = Activations::new(kernel.family.preparation());
         activations.prepare(
-            &vec![0.5; tokens * config.hidden],
-            config.hidden,
+            &vec![0.5; tokens * COLUMNS],
+            COLUMNS,
             &pool,
             SharedIsa::best(cpu),
         );

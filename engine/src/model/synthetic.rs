@@ -14,15 +14,7 @@ impl Model {
             tensor += 1;
             mix(seed ^ mix(tensor))
         };
-        let mut ternary = |rows, cols| {
-            let source = SyntheticTernary { seed: next_seed() };
-            LinearWeights::Ternary(TernaryMatrix::new(
-                rows,
-                cols,
-                ternary_scale(cols),
-                Arc::new(source),
-            ))
-        };
+        let mut ternary = |rows, cols| LinearWeights::synthetic(rows, cols, next_seed());
         let (hidden, ffn) = (config.hidden, config.ffn);
         let (query, kv) = (
             config.heads * config.head_dim,
@@ -66,6 +58,14 @@ impl Model {
             head,
             rope_factors: None,
         }
+    }
+}
+
+impl LinearWeights {
+    /// One ternary matrix of random weights, to measure a kernel on.
+    pub fn synthetic(rows: usize, cols: usize, seed: u64) -> LinearWeights {
+        let source = Arc::new(SyntheticTernary { seed });
+        LinearWeights::Ternary(TernaryMatrix::new(rows, cols, ternary_scale(cols), source))
     }
 }
 
