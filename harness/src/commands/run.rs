@@ -216,6 +216,7 @@ fn open_journal(
 ) -> Result<(Journal, Done, u64), CommandError> {
     let usage_or_internal = |error: JournalError| match error {
         JournalError::Write { .. } => CommandError::internal(error),
+        JournalError::Create { ref source, .. } if no_room(source) => CommandError::internal(error),
         _ => CommandError::usage(error),
     };
     if !resume {
@@ -233,6 +234,12 @@ fn open_journal(
         .append(&Record::Resumed(resumed))
         .map_err(CommandError::internal)?;
     Ok((journal, done, seed))
+}
+
+/// Whether the disk is full, which is not a matter of how the command was called.
+fn no_room(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 /// Folder for the logits of checks, beside the results; gone when the run ends.
