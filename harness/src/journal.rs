@@ -60,6 +60,17 @@ pub enum JournalError {
     /// The stored run cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The answers of a check cannot be written.
+    #[error(
+        "cannot write {path}: {source}. What was measured so far is in records.jsonl; free some space and go on with \
+         `--resume`"
+    )]
+    Scratch {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     /// Writing failed.
     #[error(
         "cannot write {path}: {source}. What was measured so far is in it; free some space and go on with `--resume`"
