@@ -294,6 +294,7 @@ impl<'a> Runner<'a> {
             .plan
             .jobs
             .iter()
+            .filter(|j| j.skip.is_none())
             .map(|j| j.job.threads)
             .max()
             .unwrap_or(1);
