@@ -6,7 +6,7 @@ use std::process::Command;
 
 fn suite() -> Suite {
     Suite {
-        rounds: 40,
+        rounds: 12,
         window_s: 0.01,
         prefill: 8,
         decode: 64,
@@ -43,7 +43,7 @@ fn a_full_disk_ends_the_run_and_room_lets_it_go_on() {
     let bench = Bench::beside();
     bench.suite(&suite());
     let disk = bench.path().join("disk");
-    let mount = match Mount::new(&disk, 128 << 10) {
+    let mount = match Mount::new(&disk, 24 << 10) {
         Ok(mount) => mount,
         Err(why) => return skip(&format!("no small file system can be mounted here: {why}")),
     };
@@ -69,7 +69,7 @@ fn a_full_disk_ends_the_run_and_room_lets_it_go_on() {
             .all(|row| row["status"] == "measured")
     );
     let after = samples(&bench.records("out").lines).count();
-    assert!(after >= 2 * 40 * 3, "{after}");
+    assert!(after >= 2 * 12 * 3, "{after}");
     println!("{before} samples before the disk was full, {after} in the end");
 }
 
@@ -78,7 +78,7 @@ fn a_limit_on_the_size_of_files_ends_the_run_in_the_same_way() {
     let bench = Bench::beside();
     bench.suite(&suite());
     // In blocks of 512 or 1024 bytes, as the shell likes; the signal is ignored, and so the write fails.
-    let script = r#"trap '' XFSZ; ulimit -f 100; exec "$0" "$@""#;
+    let script = r#"trap '' XFSZ; ulimit -f 20; exec "$0" "$@""#;
     let ran = bench.shell(script, &["run", "--suite", "mine.toml", "--out", "out"]);
     let ran = ran.expect(4).says(&["out/records.jsonl", "--resume"]);
     let before = samples(&bench.records("out").lines).count();
@@ -110,12 +110,12 @@ fn a_disk_that_is_full_from_the_start_says_so() {
 #[test]
 fn a_disk_without_room_for_a_check_ends_the_run_and_fails_no_row() {
     let bench = Bench::beside();
-    // 17 rows of logits, 4 bytes each: 5 kB of `tiny`, 1.4 MB of `wordy`.
+    // 17 rows of logits, 4 bytes each: 4 kB of `tiny`, 1.4 MB of `wordy`.
     let shapes = bench.read("suites/models.toml");
     let wordy =
         shapes
             .replacen("\"tiny\"", "\"wordy\"", 1)
-            .replacen("vocab = 512", "vocab = 20000", 1);
+            .replacen("vocab = 64", "vocab = 20000", 1);
     let one = wordy.split("[[shape]]").nth(1).unwrap();
     bench.file("suites/models.toml", format!("{shapes}[[shape]]{one}"));
     bench.suite(&Suite {

@@ -22,7 +22,7 @@ enum Turn {
     Alone(#[expect(dead_code, reason = "held")] RwLockWriteGuard<'static, ()>),
 }
 
-/// A folder to run bitbench in, with shapes of its own: `tiny` and `medium`.
+/// A folder to run bitbench in, with shapes of its own: `tiny`, `small`, `medium` and `enormous`.
 #[derive(Debug)]
 pub(crate) struct Bench {
     folder: tempfile::TempDir,
@@ -109,7 +109,7 @@ fn shape(name: &str, hidden: usize, ffn: usize, layers: usize) -> String {
     let heads = hidden / 64;
     format!(
         "[[shape]]\nname = \"{name}\"\nabout = \"for tests\"\narchitecture = \"bitnet\"\nhidden = {hidden}\nffn = {ffn}\n\
-         layers = {layers}\nheads = {heads}\nkv_heads = {heads}\nhead_dim = 64\nvocab = 512\ntied_head = true\n\
+         layers = {layers}\nheads = {heads}\nkv_heads = {heads}\nhead_dim = 64\nvocab = 64\ntied_head = true\n\
          context_length = 4096\nrms_epsilon = 1e-5\nrope_base = 10000.0\nsource = \"none\"\n"
     )
 }
@@ -136,6 +136,7 @@ impl Bench {
         };
         let shapes = [
             shape("tiny", 256, 512, 2),
+            shape("small", 256, 512, 3),
             shape("medium", 768, 3072, 8),
             shape("enormous", 32768, 131_072, 64),
         ];
