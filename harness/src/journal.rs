@@ -4,7 +4,7 @@ use bitbench_reports::record::{
     FILE_NAME, Job, JobOutcome, Outcome, Place, ReadError, Record, Records, Run,
 };
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -27,6 +27,20 @@ pub enum JournalError {
         /// The file.
         path: PathBuf,
     },
+    /// The folder or its record file cannot be made.
+    #[error("cannot start a run in {path}: {source}")]
+    Create {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Another process is writing the file.
+    #[error("{path} is still being written by another bitbench; wait for its end or stop it")]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is nothing to go on with.
     #[error("{path} does not exist: there is no run to resume; leave `--resume` out to start one")]
     NothingToResume {
@@ -46,6 +60,17 @@ pub enum JournalError {
     /// The stored run cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The answers of a check cannot be written.
+    #[error(
+        "cannot write {path}: {source}. What was measured so far is in records.jsonl; free some space and go on with \
+         `--resume`"
+    )]
+    Scratch {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     /// Writing failed.
     #[error(
         "cannot write {path}: {source}. What was measured so far is in it; free some space and go on with `--resume`"
@@ -109,24 +134,33 @@ impl Journal {
     /// See [`JournalError`]; nothing that exists is overwritten.
     pub fn create(folder: &Path, run: Run) -> Result<Journal, JournalError> {
         let path = folder.join(FILE_NAME);
-        let write = |source| JournalError::Write {
+        let create = |source| JournalError::Create {
             path: path.clone(),
             source,
         };
-        fs::create_dir_all(folder).map_err(write)?;
+        fs::create_dir_all(folder).map_err(create)?;
         let file = match OpenOptions::new().append(true).create_new(true).open(&path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(JournalError::Exists { path });
             }
-            Err(e) => return Err(write(e)),
+            Err(e) => return Err(create(e)),
         };
         let mut journal = Journal {
             path: path.clone(),
-            file,
+            file: lock(file, &path)?,
         };
-        journal.append(&Record::Run(Box::new(run)))?;
-        Ok(journal)
+        match journal.append(&Record::Run(Box::new(run))) {
+            Ok(()) => Ok(journal),
+            Err(error) => {
+                // Half a first line is nothing to resume, and would be in the way of the next try.
+                let _ = fs::remove_file(&path);
+                Err(match error {
+                    JournalError::Write { source, .. } => create(source),
+                    other => other,
+                })
+            }
+        }
     }
 
     /// Goes on with a run that was killed or interrupted, and gives the seed of its order. A torn last line is cut off.
@@ -138,16 +172,15 @@ impl Journal {
         if !path.exists() {
             return Err(JournalError::NothingToResume { path });
         }
+        // Locked before it is read: what another process appends afterwards would be cut off.
+        let file = OpenOptions::new().append(true).open(&path);
+        let file = lock(file.map_err(|source| write(&path, source))?, &path)?;
         let records = Records::read(&path)?;
         if let Some(what) = difference(&records.run, planned) {
             return Err(JournalError::Differs { path, what });
         }
-        let write = |source| JournalError::Write {
-            path: path.clone(),
-            source,
-        };
-        let file = OpenOptions::new().append(true).open(&path).map_err(write)?;
-        file.set_len(records.whole_bytes).map_err(write)?;
+        let cut = file.set_len(records.whole_bytes);
+        cut.map_err(|source| write(&path, source))?;
         let seed = records.run.seed;
         Ok((
             Journal {
@@ -164,14 +197,29 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Write`].
     pub fn append(&mut self, record: &Record) -> Result<(), JournalError> {
-        let write = |source: io::Error| JournalError::Write {
-            path: self.path.clone(),
-            source,
-        };
+        let write = |source| write(&self.path, source);
         let mut line = serde_json::to_vec(record).map_err(|e| write(e.into()))?;
         line.push(b'\n');
         self.file.write_all(&line).map_err(write)?;
         self.file.flush().map_err(write)
+    }
+}
+
+fn write(path: &Path, source: io::Error) -> JournalError {
+    JournalError::Write {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// One process writes a record file. The lock ends with the process, however that ends.
+fn lock(file: File, path: &Path) -> Result<File, JournalError> {
+    match file.try_lock() {
+        // A file system without locks is no reason not to measure.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(JournalError::Busy {
+            path: path.to_owned(),
+        }),
     }
 }
 

@@ -105,6 +105,14 @@ pub enum PlanError {
         /// The shapes there are.
         known: String,
     },
+    /// The shortened form of a suite that has none.
+    #[error(
+        "no case of suite {suite} has `quick = true`: leave `--quick` out, or name a model with `--model`"
+    )]
+    NothingQuick {
+        /// The suite.
+        suite: String,
+    },
     /// A model file is at fault.
     #[error("{0}")]
     Model(String),
@@ -134,6 +142,17 @@ enum SubjectKind {
         hash: String,
         not_ternary: Option<String>,
     },
+}
+
+impl Subject {
+    /// Whether a worker finds these weights there.
+    fn is(&self, source: &ModelSource) -> bool {
+        match (&self.kind, source) {
+            (SubjectKind::Shape(_), ModelSource::Synthetic { .. }) => true,
+            (SubjectKind::File { path: a, .. }, ModelSource::File { path: b, .. }) => a == b,
+            _ => false,
+        }
+    }
 }
 
 /// Expands a suite on a machine.
@@ -172,6 +191,10 @@ pub fn expand(
         };
         choices.models.iter().map(same).collect()
     };
+    if cases.is_empty() {
+        let suite = loaded.name.clone();
+        return Err(PlanError::NothingQuick { suite });
+    }
     let (plain_s, energy_s, idle_s) = if choices.quick {
         (
             suite.quick.window_s,
@@ -194,7 +217,14 @@ pub fn expand(
     let speeds = Speeds::probe(machine.cpu, &runnable(machine.cpu), machine.physical_cores);
     let mut jobs: Vec<PlannedJob> = Vec::new();
     for case in &cases {
-        let subject = resolve(&shapes, &case.model)?;
+        let mut subject = resolve(&shapes, &case.model)?;
+        // Two files of one name, or a file with the name of a shape: the path tells them apart.
+        if jobs
+            .iter()
+            .any(|j| j.job.model.name == subject.name && !subject.is(&j.source))
+        {
+            subject.name.clone_from(&case.model);
+        }
         let patterns = match (choices.kernels.is_empty(), &case.kernels) {
             (false, _) => &choices.kernels,
             (true, Some(kernels)) => kernels,

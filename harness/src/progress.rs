@@ -2,7 +2,8 @@
 
 use bitbench_reports::record::{Outcome, Place};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The progress of a run, on standard error.
@@ -73,7 +74,10 @@ impl Progress {
         self.finished += 1;
         self.done_s += self.current_s;
         if self.quiet {
-            eprintln!("[{}/{}] {job}: {what}", self.finished, self.rounds);
+            tell(&format!(
+                "[{}/{}] {job}: {what}",
+                self.finished, self.rounds
+            ));
         } else {
             self.bar.set_position(self.finished);
             if matches!(outcome, Outcome::Failed { .. }) {
@@ -112,4 +116,35 @@ pub fn plain(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
+}
+
+/// The same for text of several lines.
+pub fn plain_lines(text: &str) -> String {
+    let inert = |c: char| if c.is_control() && c != '\n' { ' ' } else { c };
+    text.chars().map(inert).collect()
+}
+
+static OUTPUT_FAILED: AtomicBool = AtomicBool::new(false);
+
+/// Prints a line on standard output. A reader that went away (`| head`) is no reason to stop; a full disk is told at the end.
+pub fn say(text: &str) {
+    let written = writeln!(io::stdout().lock(), "{text}");
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+        && !OUTPUT_FAILED.swap(true, Ordering::Relaxed)
+    {
+        tell(&format!(
+            "bitbench: cannot write to standard output: {error}"
+        ));
+    }
+}
+
+/// Prints a line on standard error. Where that is closed, there is nobody to tell.
+pub fn tell(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Whether standard output could not be written, for another reason than that its reader went away.
+pub fn output_failed() -> bool {
+    OUTPUT_FAILED.load(Ordering::Relaxed)
 }

@@ -26,6 +26,12 @@ const LIMIT_FACTOR: f64 = 20.0;
 /// Worker threads spin for half a millisecond after their last region; an idle window starts when they have parked.
 const PARK: Duration = Duration::from_millis(20);
 
+/// A worker that was killed while it computed a reference costs one row, not all rows of its model: the next one tries again.
+const REFERENCE_TRIES: u32 = 2;
+
+/// A model, and the portable variant that computes its reference.
+type ReferenceKey = (ModelInfo, &'static str);
+
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
@@ -54,7 +60,9 @@ pub struct Runner<'a> {
     /// What the user sees.
     pub progress: &'a mut Progress,
     /// Logits of the references so far.
-    references: HashMap<(ModelInfo, &'static str), Result<Vec<f32>, String>>,
+    references: HashMap<ReferenceKey, Vec<f32>>,
+    /// How often a reference was tried in vain, and why.
+    vain: HashMap<ReferenceKey, (u32, String)>,
     /// When the process started.
     start: Instant,
 }
@@ -105,6 +113,7 @@ impl<'a> Runner<'a> {
             scratch,
             progress,
             references: HashMap::new(),
+            vain: HashMap::new(),
             start,
         }
     }
@@ -170,9 +179,12 @@ impl<'a> Runner<'a> {
 
     fn end_round(&mut self, place: Place, outcome: Outcome) -> Result<(), JournalError> {
         self.done.note(&place, &outcome);
-        self.progress.end(&place, &outcome);
-        self.journal
-            .append(&Record::Outcome(JobOutcome { place, outcome }))
+        let ended = JobOutcome { place, outcome };
+        let record = Record::Outcome(ended.clone());
+        // What the user is told is in the record already.
+        self.journal.append(&record)?;
+        self.progress.end(&ended.place, &ended.outcome);
+        Ok(())
     }
 
     /// One round of one job, in a process of its own.
@@ -272,24 +284,36 @@ impl<'a> Runner<'a> {
         if self.references.contains_key(&key) {
             return Ok(());
         }
+        let no_reference =
+            |reason: &str| Stop::Failed(format!("no reference answer from {}: {reason}", key.1));
+        if let Some((REFERENCE_TRIES.., reason)) = self.vain.get(&key) {
+            return Err(no_reference(reason));
+        }
         // All cores: the result does not depend on the number of threads.
         let threads = self
             .plan
             .jobs
             .iter()
+            .filter(|j| j.skip.is_none())
             .map(|j| j.job.threads)
             .max()
             .unwrap_or(1);
         let computed = self
             .start_worker(planned, planned.reference_kernel, threads, limit, None)
             .and_then(|mut worker| self.check(&mut worker, planned, limit));
-        let logits = match computed {
-            Ok(logits) => Ok(logits),
-            Err(Stop::Failed(reason)) => Err(reason),
-            Err(other) => return Err(other),
-        };
-        self.references.insert(key, logits);
-        Ok(())
+        match computed {
+            Ok(logits) => {
+                self.references.insert(key, logits);
+                Ok(())
+            }
+            Err(Stop::Failed(reason)) => {
+                let stop = no_reference(&reason);
+                let vain = self.vain.entry(key).or_default();
+                *vain = (vain.0 + 1, reason);
+                Err(stop)
+            }
+            Err(other) => Err(other),
+        }
     }
 
     /// Has a worker run the check and reads the logits it wrote.
@@ -302,14 +326,20 @@ impl<'a> Runner<'a> {
         let all = tokens(planned, CHECK_PROMPT + CHECK_CONTINUATION, 2);
         let (prompt, continuation) = all.split_at(CHECK_PROMPT as usize);
         let path = self.scratch.join("check.f32");
+        let expected = (1 + continuation.len()) * planned.vocab as usize;
         let request = Request::Check {
             prompt: prompt.to_vec(),
             continuation: continuation.to_vec(),
             logits: path.clone(),
         };
-        expect_done(worker.ask(&request, limit)?)?;
+        match worker.ask(&request, limit) {
+            Ok(reply) => expect_done(reply)?,
+            Err(error) => {
+                self.scratch_has_room(&path, expected * 4)?;
+                return Err(error.into());
+            }
+        }
         let logits = read_logits(&path).map_err(Stop::Failed)?;
-        let expected = (1 + continuation.len()) * planned.vocab as usize;
         if logits.len() != expected {
             return Err(Stop::Failed(format!(
                 "the check gave {} logits, not {expected}",
@@ -319,24 +349,24 @@ impl<'a> Runner<'a> {
         Ok(logits)
     }
 
+    /// Tells a worker that failed from a disk that is full, which is no fault of the job and ends the run.
+    fn scratch_has_room(&self, path: &Path, bytes: usize) -> Result<(), JournalError> {
+        fs::write(path, vec![1; bytes]).map_err(|source| JournalError::Scratch {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
     /// A wrong answer is a failure, not a figure.
     fn compare(&self, planned: &PlannedJob, logits: &[f32]) -> Result<(), Stop> {
         let reference_kernel = planned.reference_kernel;
-        let reference = match self
+        let Some(reference) = self
             .references
             .get(&(planned.job.model.clone(), reference_kernel))
-        {
-            Some(Ok(reference)) => reference,
-            Some(Err(reason)) => {
-                return Err(Stop::Failed(format!(
-                    "no reference answer from {reference_kernel}: {reason}"
-                )));
-            }
-            None => {
-                return Err(Stop::Failed(format!(
-                    "no reference answer from {reference_kernel}"
-                )));
-            }
+        else {
+            return Err(Stop::Failed(format!(
+                "no reference answer from {reference_kernel}"
+            )));
         };
         let distance = relative_distance(logits, reference);
         match planned.job.precision {

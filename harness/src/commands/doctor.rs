@@ -25,20 +25,20 @@ pub fn doctor(arguments: &Arguments) -> Result<Code, CommandError> {
     let cpu = Cpu::detect();
     let host = host::capture(&cpu);
     print_machine(&host);
-    println!("Kernels");
+    say!("Kernels");
     for variant in VARIANTS {
         match cpu.require(variant.requires) {
-            Ok(()) => println!("  {:<12} runs here", variant.name),
-            Err(missing) => println!("  {:<12} cannot run: {missing}", variant.name),
+            Ok(()) => say!("  {:<12} runs here", variant.name),
+            Err(missing) => say!("  {:<12} cannot run: {missing}", variant.name),
         }
     }
-    println!("Energy");
+    say!("Energy");
     let sys = arguments
         .sysfs_root
         .as_ref()
         .map_or_else(SysFs::machine, SysFs::at);
     for source in survey(&sys) {
-        println!("  {:<12} {}", source.name, source.status());
+        say!("  {:<12} {}", source.name, source.status());
         match &source.state {
             Ok(info) => {
                 for domain in &info.domains {
@@ -47,31 +47,32 @@ pub fn doctor(arguments: &Arguments) -> Result<Code, CommandError> {
                     } else {
                         "not in the total"
                     };
-                    println!(
+                    say!(
                         "    {} ({counted}): {}",
-                        domain.info.name, domain.info.origin
+                        domain.info.name,
+                        domain.info.origin
                     );
                 }
                 info.caveats
                     .iter()
-                    .for_each(|caveat| println!("    note: {caveat}"));
+                    .for_each(|caveat| say!("    note: {caveat}"));
             }
             Err(_) => {
                 source
                     .reason()
                     .iter()
-                    .for_each(|reason| println!("    why: {reason}"));
+                    .for_each(|reason| say!("    why: {reason}"));
                 let remedy = source.remedy().unwrap_or_default();
-                remedy.lines().for_each(|line| println!("    fix: {line}"));
+                remedy.lines().for_each(|line| say!("    fix: {line}"));
             }
         }
     }
     let warnings = warnings(&host);
-    println!("Advice");
+    say!("Advice");
     if warnings.is_empty() {
-        println!("  nothing seen that would disturb a measurement");
+        say!("  nothing seen that would disturb a measurement");
     }
-    warnings.iter().for_each(|warning| println!("  {warning}"));
+    warnings.iter().for_each(|warning| say!("  {warning}"));
     Ok(Code::Done)
 }
 
@@ -110,9 +111,9 @@ fn print_machine(host: &Host) {
             host.transparent_huge_pages.clone().unwrap_or_else(unknown),
         ),
     ];
-    println!("Machine");
+    say!("Machine");
     for (name, value) in lines {
-        println!("  {name:<12} {value}");
+        say!("  {name:<12} {value}");
     }
 }
 

@@ -1,13 +1,13 @@
 //! `bitbench generate`: text from a real model, which shows that the engine computes what it is timed for.
 
 use super::{Code, CommandError, choose_kernel};
-use crate::{host, models};
+use crate::{host, models, progress};
 use anyhow::{Context, anyhow};
 use bitbench_engine::cpu::Cpu;
 use bitbench_engine::network::Network;
 use bitbench_engine::session::{Session, greedy};
 use serde::Serialize;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -88,7 +88,7 @@ pub fn generate(arguments: &Arguments) -> Result<Code, CommandError> {
     } else {
         ""
     };
-    eprintln!("kernel {}, threads {threads}{mark}", kernel.name);
+    tell!("kernel {}, threads {threads}{mark}", kernel.name);
 
     let mut out = Output {
         json: arguments.json,
@@ -114,14 +114,12 @@ pub fn generate(arguments: &Arguments) -> Result<Code, CommandError> {
             ids,
             text: out.text,
         };
-        println!(
-            "{}",
-            serde_json::to_string(&generated).map_err(CommandError::internal)?
-        );
+        let object = serde_json::to_string(&generated).map_err(CommandError::internal)?;
+        progress::say(&object);
         return Ok(Code::Done);
     }
-    println!();
-    eprintln!(
+    say!("");
+    tell!(
         "{} prompt tokens, the first token after {:.0} ms, {} tokens in {:.2} s; `bitbench run` measures properly",
         prompt_ids.len(),
         first.as_secs_f64() * 1e3,
@@ -144,6 +142,18 @@ impl Output {
             return Ok(());
         }
         let mut out = io::stdout().lock();
+        // What a model says can hold anything, and a terminal obeys escape sequences.
+        let inert = |c: char| {
+            if c.is_control() && c != '\n' && c != '\t' {
+                ' '
+            } else {
+                c
+            }
+        };
+        let piece: String = match out.is_terminal() {
+            true => piece.chars().map(inert).collect(),
+            false => piece.to_owned(),
+        };
         let written = out.write_all(piece.as_bytes()).and_then(|()| out.flush());
         written
             .context("cannot write to standard output")

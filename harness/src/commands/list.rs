@@ -35,51 +35,52 @@ enum What {
 pub fn list(arguments: &Arguments) -> Result<Code, CommandError> {
     let wanted = |what| arguments.what.is_none_or(|w| w == what);
     if wanted(What::Suites) {
-        println!("Suites");
+        say!("Suites");
         for name in suite::suite_names() {
             let loaded = suite::load(&name).map_err(CommandError::usage)?;
-            println!("  {name}");
+            say!("  {name}");
             loaded
                 .suite
                 .about
                 .trim()
                 .lines()
-                .for_each(|line| println!("      {line}"));
+                .for_each(|line| say!("      {line}"));
         }
     }
     if wanted(What::Kernels) {
-        println!("Kernels");
+        say!("Kernels");
         let cpu = Cpu::detect();
         for variant in VARIANTS {
             let state = match cpu.require(variant.requires) {
                 Ok(()) => "runs here".to_owned(),
                 Err(missing) => format!("cannot run: {missing}"),
             };
-            println!(
+            say!(
                 "  {:<12} {:>5.2} bits/weight, {state}",
-                variant.name, variant.bits_per_weight
+                variant.name,
+                variant.bits_per_weight
             );
-            println!("      {}", variant.about);
+            say!("      {}", variant.about);
         }
     }
     if wanted(What::Models) {
-        println!("Models, by shape, with random weights (or give the path of a GGUF file)");
+        say!("Models, by shape, with random weights (or give the path of a GGUF file)");
         for shape in suite::load_shapes().map_err(CommandError::usage)? {
-            println!("  {:<12} {}", shape.name, shape.about);
+            say!("  {:<12} {}", shape.name, shape.about);
         }
     }
     if wanted(What::Energy) {
-        println!("Energy sources");
+        say!("Energy sources");
         let sys = arguments
             .sysfs_root
             .as_ref()
             .map_or_else(SysFs::machine, SysFs::at);
         for source in survey(&sys) {
-            println!("  {:<12} {}", source.name, source.status());
+            say!("  {:<12} {}", source.name, source.status());
             source
                 .reason()
                 .iter()
-                .for_each(|reason| println!("      {reason}"));
+                .for_each(|reason| say!("      {reason}"));
         }
     }
     Ok(Code::Done)

@@ -59,7 +59,7 @@ pub fn logits(arguments: &Arguments) -> Result<Code, CommandError> {
         .with_context(|| format!("cannot write {}", arguments.out.display()))
         .map_err(CommandError::internal)?;
     let vocab = session.network().config().vocab;
-    println!(
+    say!(
         "{} positions of {vocab} logits, kernel {}",
         arguments.tokens.len(),
         kernel.name

@@ -1,5 +1,19 @@
 //! The commands. Each reads its arguments, calls the library and says what went wrong with the file or case it was about.
 
+/// Prints a line on standard output, inert: names and descriptions come from files.
+macro_rules! say {
+    ($($argument:tt)*) => {
+        crate::progress::say(&crate::progress::plain_lines(&format!($($argument)*)))
+    };
+}
+
+/// Prints a line on standard error, inert.
+macro_rules! tell {
+    ($($argument:tt)*) => {
+        crate::progress::tell(&crate::progress::plain_lines(&format!($($argument)*)))
+    };
+}
+
 pub mod doctor;
 pub mod generate;
 pub mod list;
@@ -7,7 +21,7 @@ pub mod logits;
 pub mod report;
 pub mod run;
 
-use crate::worker;
+use crate::{progress, worker};
 use bitbench_engine::cpu::Cpu;
 use bitbench_engine::kernels::{self, Family, KernelVariant};
 use clap::{Parser, Subcommand};
@@ -114,7 +128,7 @@ impl CommandError {
 /// # Errors
 /// See [`CommandError`].
 pub fn dispatch(cli: Cli) -> Result<Code, CommandError> {
-    match cli.command {
+    let code = match cli.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::List(arguments) => list::list(&arguments),
         Command::Report(arguments) => report::report(&arguments),
@@ -126,6 +140,10 @@ pub fn dispatch(cli: Cli) -> Result<Code, CommandError> {
                 .map_err(CommandError::internal)?;
             Ok(Code::Done)
         }
+    }?;
+    match code {
+        Code::Done if progress::output_failed() => Ok(Code::Internal),
+        code => Ok(code),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::interrupt;
 use crate::journal::{Done, Journal, JournalError};
 use crate::meter::Meter;
 use crate::plan::{self, Choices, Machine, Plan};
-use crate::progress::{Progress, minutes, plain};
+use crate::progress::{self, Progress, minutes, plain};
 use crate::runner::{Ended, Runner};
 use crate::suite::{self, EnergyPolicy, LoadedSuite, Threads};
 use anyhow::{Context, anyhow};
@@ -91,6 +91,11 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
         print_plan(&plan, &energy);
         return Ok(Code::Done);
     }
+    if let Some(out) = arguments.out.as_ref().filter(|o| o.to_str().is_none()) {
+        // Workers are told paths as text.
+        let error = anyhow!("--out {} is not UTF-8", out.display());
+        return Err(CommandError::usage(error));
+    }
     let now = jiff::Timestamp::now();
     let folder = arguments.out.clone().unwrap_or_else(|| {
         let start = now.strftime("%Y%m%d-%H%M%S");
@@ -100,7 +105,9 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
         schema: SCHEMA,
         started_at: now.to_string(),
         bitbench: crate::VERSION.to_owned(),
-        command: std::env::args().collect(),
+        command: std::env::args_os()
+            .map(|argument| argument.to_string_lossy().into_owned())
+            .collect(),
         suite: SuiteInfo {
             name: loaded.name.clone(),
             about: loaded.suite.about.trim().to_owned(),
@@ -143,7 +150,7 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
         .map_err(CommandError::internal)?;
     let report = write_report(&folder)?;
     if ended == Ended::Interrupted {
-        eprintln!(
+        tell!(
             "interrupted; go on with the same command and --out {} --resume",
             folder.display()
         );
@@ -164,9 +171,9 @@ pub(super) fn write_report(folder: &Path) -> Result<Report, CommandError> {
     let terminal = std::io::stdout().is_terminal();
     let width = if terminal { terminal_width() } else { 80 };
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    println!("{}", render::terminal::render(&report, width, colour));
+    progress::say(&render::terminal::render(&report, width, colour));
     for path in written {
-        println!("{}", plain(&path.display().to_string()));
+        say!("{}", plain(&path.display().to_string()));
     }
     Ok(report)
 }
@@ -216,6 +223,7 @@ fn open_journal(
 ) -> Result<(Journal, Done, u64), CommandError> {
     let usage_or_internal = |error: JournalError| match error {
         JournalError::Write { .. } => CommandError::internal(error),
+        JournalError::Create { ref source, .. } if no_room(source) => CommandError::internal(error),
         _ => CommandError::usage(error),
     };
     if !resume {
@@ -235,6 +243,12 @@ fn open_journal(
     Ok((journal, done, seed))
 }
 
+/// Whether the disk is full, which is not a matter of how the command was called.
+fn no_room(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
 /// Folder for the logits of checks, beside the results; gone when the run ends.
 struct Scratch {
     path: PathBuf,
@@ -246,7 +260,6 @@ impl Scratch {
         std::fs::create_dir_all(&path)
             .with_context(|| format!("cannot create {}", path.display()))
             .map_err(CommandError::internal)?;
-        let path = path.canonicalize().unwrap_or(path);
         Ok(Scratch { path })
     }
 }
@@ -290,7 +303,7 @@ fn rounds_of(plan: &Plan) -> u64 {
 
 fn announce(plan: &Plan, energy: &EnergySourceInfo, folder: &Path) {
     let run = plan.jobs.iter().filter(|j| j.skip.is_none()).count();
-    eprintln!(
+    tell!(
         "{run} jobs ({} skipped), {} rounds in fresh processes, about {}; results go to {}",
         plan.jobs.len() - run,
         rounds_of(plan),
@@ -298,7 +311,7 @@ fn announce(plan: &Plan, energy: &EnergySourceInfo, folder: &Path) {
         folder.display()
     );
     if let EnergySourceInfo::Unavailable { reason, .. } = energy {
-        eprintln!("energy: unavailable - {}", plain(reason));
+        tell!("energy: unavailable - {}", plain(reason));
     }
 }
 
@@ -314,15 +327,15 @@ fn print_plan(plan: &Plan, energy: &EnergySourceInfo) {
                 minutes(planned.round_s)
             ),
         };
-        println!("{:<28} {work:<12} {fate}", plain(&job.id));
+        say!("{:<28} {work:<12} {fate}", plain(&job.id));
     }
     match energy {
-        EnergySourceInfo::Open { source, .. } => println!("energy: {source}"),
+        EnergySourceInfo::Open { source, .. } => say!("energy: {source}"),
         EnergySourceInfo::Unavailable { reason, .. } => {
-            println!("energy: unavailable - {}", plain(reason))
+            say!("energy: unavailable - {}", plain(reason))
         }
     }
-    println!("predicted: {}", minutes(plan.predicted_s));
+    say!("predicted: {}", minutes(plan.predicted_s));
 }
 
 /// A seed that differs from run to run; it is in the record.

@@ -2,6 +2,7 @@
 
 use super::SuiteError;
 use include_dir::{Dir, include_dir};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 static SUITES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../suites");
@@ -95,15 +96,20 @@ fn read(name: String, path: PathBuf) -> Result<EmbeddedFile, SuiteError> {
         path: path.clone(),
         source,
     };
-    let length = std::fs::metadata(&path).map_err(io)?.len();
-    if length > LARGEST_BYTES {
-        let message = format!("{length} bytes long; a suite is a page of text");
-        return Err(SuiteError::Value {
-            origin: path.display().to_string(),
-            message,
-        });
+    let bad = |message: &str| SuiteError::Value {
+        origin: path.display().to_string(),
+        message: message.to_owned(),
+    };
+    // Looked at before it is opened: opening a pipe waits for a writer that may never come.
+    if !std::fs::metadata(&path).map_err(io)?.is_file() {
+        return Err(bad("not a plain file"));
     }
-    let text = std::fs::read_to_string(&path).map_err(io)?;
+    let mut text = String::new();
+    let file = std::fs::File::open(&path).map_err(io)?;
+    let read = file.take(LARGEST_BYTES + 1).read_to_string(&mut text);
+    if read.map_err(io)? as u64 > LARGEST_BYTES {
+        return Err(bad("longer than 1 MiB; a suite is a page of text"));
+    }
     Ok(EmbeddedFile {
         name,
         origin: path.display().to_string(),

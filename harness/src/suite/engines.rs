@@ -19,10 +19,8 @@ pub struct Engine {
 /// See [`SuiteError`].
 pub fn load_engine(name: &str) -> Result<Engine, SuiteError> {
     let file = embedded::engine(name)?;
-    let engine: Engine = toml::from_str(&file.text).map_err(|e| SuiteError::Parse {
-        origin: file.origin.clone(),
-        message: e.to_string().trim_end().to_owned(),
-    })?;
+    let engine: Engine =
+        toml::from_str(&file.text).map_err(|e| SuiteError::parse(&file.origin, &e))?;
     if engine.run.is_empty() {
         return Err(SuiteError::Value {
             origin: file.origin,

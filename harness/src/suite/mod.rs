@@ -156,6 +156,21 @@ pub enum SuiteError {
     },
 }
 
+/// Longest line of a parser's message: it quotes the line of the file, which can be all of it.
+const LONGEST_LINE: usize = 200;
+
+impl SuiteError {
+    fn parse(origin: &str, error: &toml::de::Error) -> SuiteError {
+        let message = error.to_string();
+        let short = |line: &str| line.chars().take(LONGEST_LINE).collect::<String>();
+        let lines: Vec<String> = message.trim_end().lines().map(short).collect();
+        SuiteError::Parse {
+            origin: origin.to_owned(),
+            message: lines.join("\n"),
+        }
+    }
+}
+
 /// Loads a suite by name (a file of this name under `suites/` in the current folder wins over the embedded one) or by path.
 ///
 /// # Errors
@@ -172,10 +187,8 @@ pub fn load(name: &str) -> Result<LoadedSuite, SuiteError> {
 }
 
 fn parse(file: &EmbeddedFile) -> Result<Suite, SuiteError> {
-    let suite: Suite = toml::from_str(&file.text).map_err(|e| SuiteError::Parse {
-        origin: file.origin.clone(),
-        message: e.to_string().trim_end().to_owned(),
-    })?;
+    let suite: Suite =
+        toml::from_str(&file.text).map_err(|e| SuiteError::parse(&file.origin, &e))?;
     check(&suite).map_err(|message| SuiteError::Value {
         origin: file.origin.clone(),
         message,

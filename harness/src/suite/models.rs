@@ -64,10 +64,8 @@ pub struct ShapeError {
 /// See [`SuiteError`]; every shape is checked.
 pub fn load_shapes() -> Result<Vec<Shape>, SuiteError> {
     let file = embedded::models()?;
-    let shapes: Shapes = toml::from_str(&file.text).map_err(|e| SuiteError::Parse {
-        origin: file.origin.clone(),
-        message: e.to_string().trim_end().to_owned(),
-    })?;
+    let shapes: Shapes =
+        toml::from_str(&file.text).map_err(|e| SuiteError::parse(&file.origin, &e))?;
     for (index, shape) in shapes.shape.iter().enumerate() {
         let value = |message| SuiteError::Value {
             origin: file.origin.clone(),
@@ -112,9 +110,14 @@ impl Shape {
             self.vocab,
             self.context_length,
         ];
-        // 2^20 is far above every published model and keeps all products within 64 bits.
+        // Far above every published model, and all products stay within 64 bits.
         if sizes.iter().any(|size| !(1..=1 << 20).contains(size)) {
             return Err(error("a size is 0 or above 1048576"));
+        }
+        if self.layers > 1 << 12 || self.heads * self.head_dim > 1 << 20 {
+            return Err(error(
+                "`layers` is above 4096, or `heads` times `head_dim` above 1048576",
+            ));
         }
         if !self.heads.is_multiple_of(self.kv_heads) {
             return Err(error("`kv_heads` does not divide `heads`"));

@@ -1,0 +1,15 @@
+//! The command line, end to end: the real binary with real workers, small models and suites written by the tests.
+//!
+//! Every test has a folder of its own as current folder. Tests that time or kill something run alone ([`support::Bench::alone`]),
+//! the others beside each other.
+
+mod damage;
+mod disk;
+mod energy;
+#[path = "../../../engine/tests/support/mod.rs"]
+mod gguf;
+mod hostile;
+mod plain_run;
+mod support;
+mod text;
+mod usage;

@@ -1,0 +1,191 @@
+//! A run from the command line to the report, and the report again.
+
+use crate::support::{Bench, Suite, fixture, outcomes, samples, samples_of};
+use bitbench_reports::record::{End, Energy, Outcome, Phase, Record};
+
+const PAGES: [&str; 3] = ["results.csv", "results.md", "report.html"];
+
+#[test]
+fn a_run_on_each_fixture_leaves_records_and_pages() {
+    let bench = Bench::beside();
+    let suite = Suite {
+        kernels: r#""*""#,
+        threads: "1, \"physical\"",
+        ..Suite::default()
+    };
+    bench.suite(&suite);
+    for name in ["tiny-I2_S", "tiny-TQ2_0"] {
+        let model = fixture(&format!("{name}.gguf"));
+        let out = format!("out-{name}");
+        let ran = bench
+            .run(&format!(
+                "run --suite mine.toml --model {} --out {out}",
+                model.display()
+            ))
+            .expect(0);
+        assert!(ran.out.contains("tok/s"), "{}", ran.out);
+        let records = bench.records(&out);
+        assert!(matches!(
+            records.lines.last(),
+            Some(Record::End(End {
+                interrupted: false,
+                ..
+            }))
+        ));
+        let jobs = &records.run.jobs;
+        assert!(jobs.len() >= 4, "{jobs:?}");
+        let ended = outcomes(&records.lines);
+        assert_eq!(ended.len(), 2 * jobs.len(), "two rounds");
+        assert!(ended.iter().all(|(_, o)| **o == Outcome::Measured));
+        for phase in [Phase::Prefill, Phase::Decode, Phase::ReadBandwidth] {
+            assert_eq!(samples_of(&records.lines, phase).count(), 2 * jobs.len());
+        }
+        let lines = bench.read(&format!("{out}/records.jsonl"));
+        assert_eq!(lines.lines().count(), 1 + records.lines.len());
+        let csv = bench.csv(&out);
+        for job in jobs {
+            let row = &csv[&job.id];
+            assert_eq!(row["status"], "measured");
+            for column in ["decode_tokens_per_second", "prefill_tokens_per_second"] {
+                assert!(row[column].parse::<f64>().unwrap() > 0.0, "{column}");
+            }
+            assert_eq!(row["decode_tokens_per_second_n"], "2");
+        }
+        assert!(!bench.has(&format!("{out}/.check")));
+        let left = std::fs::read_dir(bench.path().join(&out)).unwrap();
+        assert_eq!(left.count(), 1 + PAGES.len());
+    }
+}
+
+#[test]
+fn a_report_made_again_is_the_same_to_the_byte() {
+    let bench = Bench::beside();
+    bench.suite(&Suite::default());
+    let first = bench.run("run --suite mine.toml --out out").expect(0);
+    let pages = PAGES.map(|page| bench.read(&format!("out/{page}")));
+    for page in PAGES {
+        std::fs::remove_file(bench.path().join("out").join(page)).unwrap();
+    }
+    let records = bench.read("out/records.jsonl");
+    let second = bench.run("report out").expect(0);
+    assert_eq!(pages, PAGES.map(|page| bench.read(&format!("out/{page}"))));
+    assert_eq!(first.out, second.out);
+    assert_eq!(records, bench.read("out/records.jsonl"));
+    bench
+        .run("report elsewhere")
+        .expect(2)
+        .says(&["elsewhere", "No such file"]);
+}
+
+#[test]
+fn without_counters_energy_is_empty_and_the_reason_is_told() {
+    let bench = Bench::beside();
+    let suite = Suite {
+        energy: "preferred",
+        ..Suite::default()
+    };
+    bench.suite(&suite);
+    std::fs::create_dir(bench.path().join("sys")).unwrap();
+    let ran = bench
+        .run("run --suite mine.toml --quick --out out --sysfs-root sys")
+        .expect(0)
+        .says(&["energy: unavailable - "]);
+    let records = bench.records("out");
+    for sample in samples(&records.lines) {
+        assert_ne!(
+            sample.phase,
+            Phase::Idle,
+            "nothing to read, nothing to wait for"
+        );
+        assert!(matches!(&sample.energy, Energy::Unavailable { reason } if !reason.is_empty()));
+    }
+    for (job, row) in bench.csv("out") {
+        assert_eq!(row["status"], "measured");
+        let energy = row.iter().filter(|(column, _)| {
+            column.contains("joules")
+                || column.contains("watts")
+                || column.contains("energy")
+                || *column == "provenance"
+        });
+        let mut columns = 0;
+        for (column, value) in energy {
+            assert_eq!(value, "", "{job}: {column}");
+            columns += 1;
+        }
+        assert!(columns >= 4 * 5, "{columns} energy columns");
+    }
+    for text in [
+        ran.out,
+        bench.read("out/results.md"),
+        bench.read("out/report.html"),
+    ] {
+        assert!(text.contains("energy: unavailable"), "{text}");
+        assert!(!text.contains("J/token 0"), "{text}");
+    }
+}
+
+#[test]
+fn a_list_writes_nothing() {
+    let bench = Bench::beside();
+    let suite = Suite {
+        models: &["tiny", "enormous"],
+        ..Suite::default()
+    };
+    bench.suite(&suite);
+    let ran = bench
+        .run("run --suite mine.toml --list --out out")
+        .expect(0);
+    for word in [
+        "tiny/i2s-scalar/1",
+        "rounds of about",
+        "skipped: needs about",
+        "predicted:",
+    ] {
+        assert!(ran.out.contains(word), "no `{word}` in: {}", ran.out);
+    }
+    bench.run("run --suite mine.toml --list").expect(0);
+    assert!(!bench.has("out") && !bench.has("bitbench-results"));
+}
+
+#[test]
+fn without_out_the_folder_is_named_after_suite_and_start() {
+    let bench = Bench::beside();
+    bench.suite(&Suite::default());
+    bench
+        .run("run --suite mine.toml --quick --kernel i2s-scalar")
+        .expect(0);
+    let folders = std::fs::read_dir(bench.path().join("bitbench-results")).unwrap();
+    let names: Vec<String> = folders
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    assert!(names[0].starts_with("mine-20"), "{names:?}");
+}
+
+#[test]
+fn the_embedded_suite_runs_in_any_folder() {
+    let bench = Bench::beside();
+    std::fs::remove_dir_all(bench.path().join("suites")).unwrap();
+    let ran = bench.run("run --suite x86-energy --quick --list").expect(0);
+    assert!(ran.out.contains("125M/i2s-scalar/1"), "{}", ran.out);
+}
+
+#[test]
+fn two_files_of_one_name_are_two_models() {
+    let bench = Bench::beside();
+    bench.suite(&Suite::default());
+    for (folder, name) in [("a", "tiny-I2_S"), ("b", "tiny-TQ2_0")] {
+        std::fs::create_dir(bench.path().join(folder)).unwrap();
+        let to = bench.path().join(folder).join("model.gguf");
+        std::fs::copy(fixture(&format!("{name}.gguf")), to).unwrap();
+    }
+    let model = "run --suite mine.toml --quick --kernel i2s-scalar --out out";
+    bench
+        .run(&format!(
+            "{model} --model a/model.gguf --model b/model.gguf --model a/model.gguf"
+        ))
+        .expect(0);
+    let jobs = bench.records("out").run.jobs;
+    assert_eq!(jobs.len(), 2, "{jobs:#?}");
+    assert_eq!(bench.csv("out").len(), 2);
+}

@@ -1,0 +1,211 @@
+//! `generate`, `logits`, `list`, `doctor`: what they print, and that it is inert.
+
+use crate::support::{BITBENCH, Bench, Running, Suite, fixture};
+use bitbench_engine::kernels::VARIANTS;
+use std::fs;
+
+#[test]
+fn logits_of_every_fixture_have_the_promised_size() {
+    let bench = Bench::beside();
+    for name in ["tiny-I2_S", "tiny-TQ2_0", "tiny-F16"] {
+        let model = fixture(&format!("{name}.gguf"));
+        let model = model.display();
+        let ran = bench
+            .run(&format!(
+                "logits --model {model} --tokens 1,2,3,4,5 --out out.f32"
+            ))
+            .expect(0);
+        assert!(ran.out.contains("5 positions of 512 logits"), "{}", ran.out);
+        let bytes = fs::read(bench.path().join("out.f32")).unwrap();
+        assert_eq!(bytes.len(), 5 * 512 * 4);
+        let (values, _) = bytes.as_chunks::<4>();
+        assert!(values.iter().all(|v| f32::from_le_bytes(*v).is_finite()));
+        fs::remove_file(bench.path().join("out.f32")).unwrap();
+        for (tokens, word) in [("1,512", "512"), ("1,4294967295", "4294967295")] {
+            let ran = bench.run(&format!(
+                "logits --model {model} --tokens {tokens} --out out.f32"
+            ));
+            ran.expect(2).says(&[&format!("{name}.gguf"), word]);
+        }
+        for tokens in ["-1", "x", "", "1,,2", "4294967296"] {
+            let tokens = format!("--tokens={tokens}");
+            bench
+                .run(&format!("logits --model {model} {tokens} --out out.f32"))
+                .expect(2);
+        }
+        assert!(!bench.has("out.f32"));
+    }
+}
+
+#[test]
+fn more_tokens_than_positions_are_refused() {
+    let bench = Bench::beside();
+    let tokens = vec!["7"; 4097].join(",");
+    let model = fixture("tiny-I2_S.gguf");
+    let ran = bench.run(&format!(
+        "logits --model {} --tokens {tokens} --out out.f32",
+        model.display()
+    ));
+    ran.expect(2).says(&["tiny-I2_S.gguf", "4096"]);
+}
+
+#[test]
+fn text_from_a_model_without_tokenizer_is_refused() {
+    let bench = Bench::beside();
+    let model = fixture("tiny-I2_S.gguf");
+    bench
+        .run(&format!(
+            "generate --model {} --prompt hello",
+            model.display()
+        ))
+        .expect(2)
+        .says(&["tiny-I2_S.gguf", "no tokenizer", "logits"]);
+}
+
+#[test]
+fn list_and_doctor_name_every_kernel() {
+    let bench = Bench::beside();
+    for arguments in ["list", "list kernels", "doctor"] {
+        let ran = bench.run(arguments).expect(0);
+        for variant in VARIANTS {
+            assert!(ran.out.contains(variant.name), "{arguments}: {}", ran.out);
+        }
+        assert!(!ran.out.contains('\u{1b}'), "{arguments}");
+    }
+    let ran = bench.run("list models").expect(0);
+    assert!(ran.out.contains("medium"), "{}", ran.out);
+    assert!(
+        bench
+            .run("list suites")
+            .expect(0)
+            .out
+            .contains("x86-energy")
+    );
+    assert!(bench.run("list energy").expect(0).out.contains("powercap"));
+    bench.run("list everything").expect(2);
+    bench.run("--version").expect(0);
+    bench.run("run --help").expect(0);
+    bench.run("").expect(2);
+}
+
+#[test]
+fn nothing_piped_has_escape_sequences() {
+    let bench = Bench::beside();
+    let suite = Suite {
+        models: &["tiny", "enormous"],
+        ..Suite::default()
+    };
+    bench.suite(&suite);
+    let ran = bench
+        .run("run --suite mine.toml --quick --out out")
+        .expect(0);
+    assert!(!ran.out.contains('\u{1b}'), "{}", ran.out);
+    assert!(!ran.err.contains('\u{1b}'), "{}", ran.err);
+    assert!(ran.err.contains("[2/2]"), "quiet lines: {}", ran.err);
+}
+
+/// A name that a terminal would obey and a browser would run.
+const EVIL: &str = "<img src=x onerror=alert(1)>\u{1b}[31m\u{9b}2J\u{7}\"'&|`=1+1`";
+
+#[test]
+fn a_path_with_control_characters_and_markup_comes_out_inert() {
+    let bench = Bench::beside();
+    bench.suite(&Suite::default());
+    let name = format!("{EVIL}.gguf");
+    fs::copy(fixture("tiny-I2_S.gguf"), bench.path().join(&name)).unwrap();
+    let mut command = bench.command(BITBENCH);
+    command.args([
+        "run",
+        "--suite",
+        "mine.toml",
+        "--quick",
+        "--out",
+        "out",
+        "--model",
+        &name,
+    ]);
+    let ran = Running::start(command).end().expect(0);
+    let mut command = bench.command(BITBENCH);
+    command.args(["run", "--suite", "mine.toml", "--list", "--model", &name]);
+    let list = Running::start(command).end().expect(0);
+    let mut command = bench.command(BITBENCH);
+    command.args(["run", "--suite", "mine.toml", "--list", "--model", EVIL]);
+    let unknown = Running::start(command).end().expect(2);
+    let pages = ["csv", "md"].map(|ending| bench.read(&format!("out/results.{ending}")));
+    let html = bench.read("out/report.html");
+    let texts = [
+        &ran.out,
+        &ran.err,
+        &list.out,
+        &list.err,
+        &unknown.err,
+        &html,
+    ];
+    for text in texts.into_iter().chain(&pages) {
+        let bad = |c: char| c.is_control() && c != '\n';
+        assert!(!text.contains(bad), "{text:?}");
+    }
+    // Nothing is markup inside the fence that the command stands in.
+    let markdown: String = pages[1].split("````").step_by(2).collect();
+    let markdown: String = markdown.split("```").step_by(2).collect();
+    for page in [&markdown, &html] {
+        assert!(!page.contains("<img"), "{page}");
+        assert!(page.contains("onerror"), "the name is there, but inert");
+    }
+}
+
+#[test]
+fn descriptions_in_files_come_out_inert() {
+    let bench = Bench::beside();
+    let shapes = bench.read("suites/models.toml");
+    let shapes = shapes.replace("for tests", "for \\u001b[31mtests");
+    bench.file("suites/models.toml", shapes);
+    let suite = Suite::default()
+        .text()
+        .replace("a test", "a \\u001b]0;x\\u0007test");
+    bench.file("suites/x86-energy.toml", &suite);
+    bench.file("mine.toml", suite);
+    let ran = bench.run("list").expect(0);
+    assert!(ran.out.contains("tests"), "{}", ran.out);
+    assert!(!ran.out.contains(['\u{1b}', '\u{7}']), "{:?}", ran.out);
+    let ran = bench
+        .run("run --suite mine.toml --quick --out out")
+        .expect(0);
+    assert!(!ran.out.contains(['\u{1b}', '\u{7}']), "{:?}", ran.out);
+    assert!(!bench.read("out/report.html").contains(['\u{1b}', '\u{7}']));
+}
+
+#[test]
+fn a_reader_that_stops_reading_is_no_crash() {
+    let bench = Bench::beside();
+    // The reader is gone before the first word; the status is that of bitbench.
+    let script = r#"{ sleep 0.1; "$0" "$@"; echo "status $?" >&2; } | true"#;
+    for arguments in [&["list"][..], &["doctor"], &["list", "kernels"]] {
+        let ran = bench.shell(script, arguments);
+        assert!(!ran.err.contains("panicked"), "{}", ran.err);
+        assert!(ran.err.contains("status 0"), "{}", ran.err);
+    }
+    bench.suite(&Suite::default());
+    let ran = bench.shell(
+        script,
+        &["run", "--suite", "mine.toml", "--quick", "--out", "out"],
+    );
+    assert!(ran.err.contains("status 0"), "{}", ran.err);
+    assert!(bench.has("out/report.html"));
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_told() {
+    let bench = Bench::beside();
+    if !std::path::Path::new("/dev/full").exists() {
+        return crate::support::skip("there is no /dev/full here");
+    }
+    let ran = bench.shell("exec \"$0\" \"$@\" > /dev/full", &["list"]);
+    ran.expect(4).says(&["standard output", "space"]);
+    // Where there is no standard error either, the run goes on all the same.
+    bench.suite(&Suite::default());
+    let run = ["run", "--suite", "mine.toml", "--quick", "--out", "out"];
+    let ran = bench.shell("exec \"$0\" \"$@\" 2> /dev/full", &run);
+    ran.expect(0);
+    assert!(bench.has("out/report.html"));
+}
