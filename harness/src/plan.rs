@@ -58,8 +58,6 @@ pub struct Machine<'a> {
 pub struct Plan {
     /// The jobs, in the order of the report.
     pub jobs: Vec<PlannedJob>,
-    /// Largest number of rounds of a job.
-    pub rounds: u32,
     /// Shortest measuring window.
     pub window_s: f64,
     /// Length of each idle window; 0 without energy counters.
@@ -79,8 +77,6 @@ pub struct PlannedJob {
     pub reference_kernel: &'static str,
     /// Tokens of the vocabulary.
     pub vocab: u32,
-    /// Rounds.
-    pub rounds: u32,
     /// Predicted time of a round.
     pub round_s: f64,
     /// Why it is not tried.
@@ -276,10 +272,9 @@ pub fn expand(
         }
     }
     let runs = || jobs.iter().filter(|j| j.skip.is_none());
-    let mut predicted_s: f64 = runs().map(|j| j.round_s * f64::from(j.rounds)).sum();
+    let mut predicted_s: f64 = runs().map(|j| j.round_s * f64::from(j.job.rounds)).sum();
     predicted_s += reference_s(&jobs, machine, &speeds);
     Ok(Plan {
-        rounds: runs().map(|j| j.rounds).max().unwrap_or(0),
         window_s,
         idle_s,
         predicted_s,
@@ -410,6 +405,7 @@ fn plan_job(
         threads,
         prefill_tokens: prefill,
         decode_tokens: decode,
+        rounds,
     };
     let reference_kernel = reference_of(kernel.family);
     let vocab = u32::try_from(config.vocab).unwrap_or(u32::MAX);
@@ -418,7 +414,6 @@ fn plan_job(
         source,
         reference_kernel,
         vocab,
-        rounds,
         round_s,
         skip,
     }

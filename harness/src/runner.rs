@@ -143,10 +143,11 @@ impl<'a> Runner<'a> {
                 )?;
             }
         }
-        for round in 0..plan.rounds {
+        let rounds = plan.jobs.iter().map(|planned| planned.job.rounds).max();
+        for round in 0..rounds.unwrap_or(0) {
             for index in order(self.seed, round, plan.jobs.len()) {
                 let planned = &plan.jobs[index];
-                let due = planned.skip.is_none() && round < planned.rounds;
+                let due = planned.skip.is_none() && round < planned.job.rounds;
                 if !due || self.done.covers(&planned.job.id, round) {
                     continue;
                 }

@@ -49,8 +49,6 @@ pub struct Run {
     pub suite: SuiteInfo,
     /// Seed of the order of the rounds (weights have their own seed, in [`ModelInfo`]).
     pub seed: u64,
-    /// Rounds planned for each job.
-    pub rounds: u32,
     /// The machine.
     pub host: Host,
     /// The energy source, or why there is none.
@@ -195,6 +193,8 @@ pub struct Job {
     pub prefill_tokens: u32,
     /// Tokens generated (tg).
     pub decode_tokens: u32,
+    /// Rounds planned, each in a fresh process.
+    pub rounds: u32,
 }
 
 /// What a kernel's weights are.

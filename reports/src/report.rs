@@ -54,6 +54,12 @@ impl Report {
         }
     }
 
+    /// Rounds planned for the job with the most of them.
+    pub fn rounds(&self) -> u32 {
+        let planned = self.run.jobs.iter().map(|job| job.rounds);
+        planned.max().unwrap_or(0)
+    }
+
     /// Whether any energy was read from counters other than the machine's own.
     pub fn simulated(&self) -> bool {
         self.rows.iter().any(|row| row.summary.simulated)
@@ -113,7 +119,7 @@ impl Report {
                 resumed.at, resumed.bitbench
             ));
         }
-        if self.run.rounds == 1 {
+        if self.rounds() == 1 {
             notes.push("one round: no figure has a spread".to_owned());
         }
         notes

@@ -205,14 +205,14 @@ pub fn summarise(records: &Records) -> Vec<Summary> {
     let empty = JobLines::default();
     let of_job = |job: &Job| {
         let lines = lines.get(job.id.as_str()).unwrap_or(&empty);
-        let mut summary = summarise_job(job, lines, ending, records.run.rounds);
+        let mut summary = summarise_job(job, lines, ending);
         summary.simulated |= simulated_source;
         summary
     };
     records.run.jobs.iter().map(of_job).collect()
 }
 
-fn summarise_job(job: &Job, lines: &JobLines<'_>, ending: Ending, planned: u32) -> Summary {
+fn summarise_job(job: &Job, lines: &JobLines<'_>, ending: Ending) -> Summary {
     let finished: BTreeSet<u32> = lines
         .outcomes
         .iter()
@@ -240,10 +240,11 @@ fn summarise_job(job: &Job, lines: &JobLines<'_>, ending: Ending, planned: u32) 
     let loaded = lines.rounds.values().flat_map(|round| &round.loaded);
     summary.loaded = loaded.max_by_key(|l| l.place.process).map(|l| (*l).clone());
     settle_energy_basis(&mut summary);
-    if finished.len() < planned as usize {
+    if finished.len() < job.rounds as usize {
         summary.notes.push(format!(
-            "{} of {planned} rounds finished; windows of unfinished rounds count where they are whole",
-            finished.len()
+            "{} of {} rounds finished; windows of unfinished rounds count where they are whole",
+            finished.len(),
+            job.rounds
         ));
     }
     note_idle(&mut summary);

@@ -115,7 +115,6 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
             quick: arguments.quick,
         },
         seed: seed(),
-        rounds: plan.rounds,
         host,
         energy: energy.clone(),
         jobs: plan.jobs.iter().map(|j| j.job.clone()).collect(),
@@ -297,7 +296,7 @@ fn rounds_of(plan: &Plan) -> u64 {
     plan.jobs
         .iter()
         .filter(|j| j.skip.is_none())
-        .map(|j| u64::from(j.rounds))
+        .map(|j| u64::from(j.job.rounds))
         .sum()
 }
 
@@ -323,7 +322,7 @@ fn print_plan(plan: &Plan, energy: &EnergySourceInfo) {
             Some(reason) => format!("skipped: {}", plain(reason)),
             None => format!(
                 "{} rounds of about {}",
-                planned.rounds,
+                job.rounds,
                 minutes(planned.round_s)
             ),
         };

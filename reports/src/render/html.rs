@@ -30,7 +30,7 @@ pub fn render(report: &Report) -> Result<String, RenderError> {
         bitbench => plain(&run.bitbench),
         command => command_line(&run.command),
         seed => run.seed,
-        rounds => run.rounds,
+        rounds => report.rounds(),
         simulated => report.simulated().then_some(table::SIMULATED),
         verdicts => plain_lines(&report.verdicts()),
         notes => plain_lines(&report.notes()),

@@ -57,7 +57,7 @@ pub fn render(report: &Report) -> String {
             plain(&run.suite.hash)
         ),
         plain(&run.suite.about),
-        format!("{} rounds, seed {}", run.rounds, run.seed),
+        format!("{} rounds, seed {}", report.rounds(), run.seed),
     ];
     let host = table::host(&run.host);
     facts.extend(

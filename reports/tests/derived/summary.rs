@@ -132,6 +132,22 @@ fn finished_windows_of_an_unfinished_round_count() {
 }
 
 #[test]
+fn a_job_that_was_planned_with_fewer_rounds_is_not_unfinished() {
+    let mut lines = measured();
+    lines.retain(|line| place(line).is_none_or(|p| p.job != ROW || p.round < 2));
+    for line in &mut lines {
+        if let Record::Run(run) = line {
+            let of_row = run.jobs.iter_mut().filter(|job| job.id == ROW);
+            of_row.for_each(|job| job.rounds = 2);
+        }
+    }
+    let summary = summary(&lines, ROW);
+    assert_eq!((summary.finished_rounds, decode(&summary).n), (2, 2));
+    let unfinished = |note: &String| note.contains("rounds finished");
+    assert!(!summary.notes.iter().any(unfinished), "{:?}", summary.notes);
+}
+
+#[test]
 fn one_failed_round_withholds_every_figure() {
     let summary = summary(&measured(), "small-f16.gguf/i2s-scalar/1");
     let Status::Failed {

@@ -40,6 +40,7 @@ pub(crate) fn job(model: &ModelInfo, kernel: &str, threads: u32) -> Job {
         threads,
         prefill_tokens: PROMPT,
         decode_tokens: GENERATED,
+        rounds: ROUNDS,
     }
 }
 
@@ -116,7 +117,6 @@ pub(crate) fn run(energy: EnergySourceInfo) -> Run {
             quick: false,
         },
         seed: 42,
-        rounds: ROUNDS,
         host: Host {
             cpu: Some("Example CPU 3000".to_owned()),
             arch: "x86_64".to_owned(),
