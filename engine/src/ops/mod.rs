@@ -3,9 +3,12 @@
 //! They are written once in portable Rust with a fixed number of lanes and compiled again for wider vectors. Multiplications
 //! and additions are never fused and never reordered, so every instruction set gives the same bits, and so do any batch
 //! size and any number of threads: what differs between two rows of a report is the kernel of the linear layers alone.
-#![expect(
-    unsafe_code,
-    reason = "calls across the target-feature boundary, in one macro"
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "calls across the target-feature boundary, in one macro"
+    )
 )]
 
 mod attention;
