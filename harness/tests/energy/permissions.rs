@@ -1,6 +1,5 @@
 //! Counters that may not be read: with scripted errors, and for real as another user.
 
-use crate::live::example;
 use crate::tree::{CLIENT_RANGE, INTEL, Tree};
 use bitbench::energy::reading::{ReadFault, Snapshot};
 use bitbench::energy::sysfs::{CounterFile, Files, RealFiles};
@@ -209,9 +208,9 @@ fn another_user_is_told_what_to_do_about_mode_0400() {
     // The program must lie where the other user can reach it.
     let bin = tempfile::tempdir().unwrap();
     readable(bin.path());
-    let probe = bin.path().join("energy_probe");
-    fs::copy(example("energy_probe"), &probe).unwrap();
-    readable(&probe);
+    let bitbench = bin.path().join("bitbench");
+    fs::copy(env!("CARGO_BIN_EXE_bitbench"), &bitbench).unwrap();
+    readable(&bitbench);
 
     let mut command = if rustix::process::geteuid().is_root() {
         let mut setpriv = Command::new("setpriv");
@@ -221,13 +220,13 @@ fn another_user_is_told_what_to_do_about_mode_0400() {
             "--clear-groups",
             "--inh-caps=-all",
         ]);
-        setpriv.arg(&probe);
+        setpriv.arg(&bitbench);
         setpriv
     } else {
-        Command::new(&probe)
+        Command::new(&bitbench)
     };
     let output = match command
-        .arg("--sysfs-root")
+        .args(["doctor", "--sysfs-root"])
         .arg(tree.root())
         .current_dir("/")
         .output()
@@ -244,7 +243,7 @@ fn another_user_is_told_what_to_do_about_mode_0400() {
     let counter = tree.zone_path("intel-rapl:0/energy_uj");
     let expected = format!("{} is not readable by this user (mode 0", counter.display());
     for text in [
-        "powercap: unavailable",
+        "powercap     unavailable",
         &expected,
         "sudo setcap cap_dac_read_search+ep ",
     ] {
