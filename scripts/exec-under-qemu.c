@@ -1,9 +1,9 @@
-/* Lets a program under qemu-user start programs of its own architecture where the kernel has no binfmt_misc entry for them
- * (containers). check-aarch64 builds it and preloads it into the emulated program.
+/* Lets programs for ARM be started on another machine whose kernel has no binfmt_misc entry for them (containers).
  *
- * It stands in front of the two functions by which Rust's standard library starts programs. A path that leads to an AArch64
- * ELF file becomes `QEMU -E LD_PRELOAD=<this library> -0 argv[0] path argv[1..]`; everything else is a program of the host and is
- * started as it is, without the preload. QEMU is given when it is compiled.
+ * check-aarch64 builds it twice and preloads it: GUEST into emulated programs, HOST into those of the host that these start
+ * (a shell, setpriv), which may start ARM programs again. It stands in front of the functions by which Rust's standard
+ * library, dash and setpriv start programs: a path that leads to an AArch64 ELF file becomes
+ * `QEMU -E LD_PRELOAD=GUEST -0 argv[0] path argv[1..]`. QEMU, GUEST and HOST are paths, given when it is compiled.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define WORDS 4096
@@ -23,14 +24,11 @@ typedef int spawn_function(pid_t *, const char *, const posix_spawn_file_actions
                            char *const[], char *const[]);
 
 static spawn_function *spawn;
-static char preload[PATH_MAX + 16];
 
 __attribute__((constructor)) static void start(void) {
-    Dl_info self;
     spawn = (spawn_function *)dlsym(RTLD_NEXT, "posix_spawn");
-    if (spawn == NULL || dladdr((void *)start, &self) == 0)
+    if (spawn == NULL)
         abort();
-    snprintf(preload, sizeof preload, "LD_PRELOAD=%s", self.dli_fname);
 }
 
 /* The path that execvp(3) would take, or an error number. Not left to the kernel: under qemu-user an emulated posix_spawn
@@ -75,7 +73,7 @@ static int translate(const char *file, char *const arguments[], char *const envi
         return error;
     command->file = command->path;
     if (is_aarch64(command->path)) {
-        char *const emulator[] = {QEMU, "-E", preload, "-0", arguments[0], command->path};
+        char *const emulator[] = {QEMU, "-E", "LD_PRELOAD=" GUEST, "-0", arguments[0], command->path};
         memcpy(command->arguments, emulator, sizeof emulator);
         command->file = QEMU;
         count = sizeof emulator / sizeof *emulator;
@@ -87,7 +85,8 @@ static int translate(const char *file, char *const arguments[], char *const envi
         command->arguments[count++] = *arguments;
     }
     command->arguments[count] = NULL;
-    for (count = 0; *environment != NULL; environment++) {
+    command->environment[0] = "LD_PRELOAD=" HOST;
+    for (count = 1; *environment != NULL; environment++) {
         if (strncmp(*environment, "LD_PRELOAD=", 11) == 0)
             continue;
         if (count == WORDS - 1)
@@ -105,11 +104,21 @@ int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t 
     return error != 0 ? error : spawn(pid, command.file, actions, attributes, command.arguments, command.environment);
 }
 
-int execvp(const char *file, char *const arguments[]) {
+int execve(const char *file, char *const arguments[], char *const environment[]) {
     struct command command;
-    int error = translate(file, arguments, environ, &command);
+    /* Unlike execvp, it does not look along PATH. */
+    int error = strchr(file, '/') == NULL ? ENOENT : translate(file, arguments, environment, &command);
     if (error == 0)
-        return execve(command.file, command.arguments, command.environment);
+        return (int)syscall(SYS_execve, command.file, command.arguments, command.environment);
+    errno = error;
+    return -1;
+}
+
+int execvp(const char *file, char *const arguments[]) {
+    char path[PATH_MAX];
+    int error = find(file, path);
+    if (error == 0)
+        return execve(path, arguments, environ);
     errno = error;
     return -1;
 }
