@@ -1,16 +1,20 @@
 //! Ctrl-C: a run stops at the next safe point and leaves a report of what was measured.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
-static REQUESTED: AtomicBool = AtomicBool::new(false);
+static REQUESTED: OnceLock<Instant> = OnceLock::new();
 
-/// Listens for SIGINT and SIGTERM. A second one ends the process at once.
+/// `timeout` and service managers signal a process and its group at once: what comes so soon is the same request.
+const SAME_REQUEST: Duration = Duration::from_secs(1);
+
+/// Listens for SIGINT and SIGTERM. A second request ends the process at once.
 ///
 /// # Errors
 /// If the handler cannot be installed.
 pub fn listen() -> Result<(), ctrlc::Error> {
     ctrlc::set_handler(|| {
-        if REQUESTED.swap(true, Ordering::SeqCst) {
+        if REQUESTED.get_or_init(Instant::now).elapsed() > SAME_REQUEST {
             std::process::exit(INTERRUPTED);
         }
     })
@@ -18,7 +22,7 @@ pub fn listen() -> Result<(), ctrlc::Error> {
 
 /// Whether the user asked to stop.
 pub fn requested() -> bool {
-    REQUESTED.load(Ordering::SeqCst)
+    REQUESTED.get().is_some()
 }
 
 /// Exit code of an interrupted run, 128 + SIGINT as shells have it.
