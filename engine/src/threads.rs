@@ -185,7 +185,9 @@ fn wait_for_region(shared: &Shared, index: usize, seen: usize) -> usize {
         }
     }
     let parked = &shared.parked[index - 1];
-    parked.store(true, Ordering::SeqCst);
+    // An exchange and not a store: the flag must be out before the signal is looked at once more, and some emulators let a
+    // load pass a plain store, sequentially consistent or not. A wake-up would be lost.
+    parked.swap(true, Ordering::SeqCst);
     loop {
         let now = shared.region.load(Ordering::SeqCst);
         if now != seen {
