@@ -16,6 +16,12 @@ pub enum Preparation {
 /// Columns are padded with zeros to a multiple of this, so that kernels need no tail for a ragged last block.
 pub const COLUMN_PADDING: usize = 128;
 
+/// The stride of a token's values: at least [`COLUMN_PADDING`] zeros follow the columns, so that a kernel may also work in
+/// blocks of a size that does not divide it.
+fn padded_stride(cols: usize) -> usize {
+    cols.next_multiple_of(COLUMN_PADDING) + COLUMN_PADDING
+}
+
 /// Smallest absmax: a row of zeros must not divide by zero (the 1e-5 of the reference implementation's clamp).
 const SMALLEST_ABSMAX: f32 = 1e-5;
 
@@ -59,7 +65,7 @@ impl Activations {
         );
         self.batch = x.len() / cols;
         self.cols = cols;
-        self.stride = cols.next_multiple_of(COLUMN_PADDING);
+        self.stride = padded_stride(cols);
         match self.form {
             Preparation::Int8 => self.prepare_int8(x, pool, isa),
             Preparation::F32 => self.prepare_f32(x),
@@ -79,7 +85,7 @@ impl Activations {
             values.len()
         );
         let cols = values.len() / batch;
-        let stride = cols.next_multiple_of(COLUMN_PADDING);
+        let stride = padded_stride(cols);
         let mut quantized = vec![0; batch * stride];
         for (row, values) in quantized
             .chunks_exact_mut(stride)
@@ -157,7 +163,7 @@ impl Activations {
         self.cols
     }
 
-    /// The int8 values of one token, padded with zeros to a multiple of [`COLUMN_PADDING`].
+    /// The int8 values of one token, followed by at least [`COLUMN_PADDING`] zeros; the length is a multiple of it.
     ///
     /// # Panics
     /// If these activations are not in int8.
@@ -180,7 +186,7 @@ impl Activations {
         self.sums[token]
     }
 
-    /// The single-precision values of one token, padded with zeros to a multiple of [`COLUMN_PADDING`].
+    /// The single-precision values of one token, followed by at least [`COLUMN_PADDING`] zeros; the length is a multiple of it.
     ///
     /// # Panics
     /// If these activations are not in single precision.

@@ -95,18 +95,6 @@ pub struct Cpu {
 #[error("this CPU has no {0}")]
 pub struct Unsupported(pub Feature);
 
-/// Proof of AVX2. Enables `avx2`.
-#[derive(Debug, Clone, Copy)]
-pub struct Avx2 {
-    _private: (),
-}
-
-/// Proof of AVX2 with FMA and F16C, as every CPU since Haswell and Zen has them. Enables `avx2,fma,f16c`.
-#[derive(Debug, Clone, Copy)]
-pub struct Avx2F16c {
-    _private: (),
-}
-
 impl Cpu {
     /// Asks the CPU. Call it once and pass the value on.
     pub fn detect() -> Cpu {
@@ -152,24 +140,62 @@ impl Cpu {
             None => Ok(()),
         }
     }
+}
 
-    /// Proof of AVX2.
-    ///
-    /// # Errors
-    /// [`Unsupported`] where the CPU has none.
-    pub fn avx2(&self) -> Result<Avx2, Unsupported> {
-        self.require(&[Feature::Avx2])?;
-        Ok(Avx2 { _private: () })
-    }
+/// Defines the proofs: a type that only [`Cpu`] hands out, and only where all of its features were detected.
+macro_rules! proofs {
+    ($($(#[$doc:meta])* $proof:ident, $method:ident: $($feature:ident),+;)+) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, Copy)]
+            pub struct $proof {
+                _private: (),
+            }
 
-    /// Proof of AVX2, FMA and F16C.
-    ///
-    /// # Errors
-    /// [`Unsupported`] names the first that is missing.
-    pub fn avx2_f16c(&self) -> Result<Avx2F16c, Unsupported> {
-        self.require(&[Feature::Avx2, Feature::Fma, Feature::F16c])?;
-        Ok(Avx2F16c { _private: () })
-    }
+            impl $proof {
+                /// The features this is the proof of.
+                pub const FEATURES: &[Feature] = &[$(Feature::$feature),+];
+            }
+        )+
+
+        impl Cpu {
+            $(
+                $(#[$doc])*
+                ///
+                /// # Errors
+                /// [`Unsupported`] names the first feature that is missing.
+                pub fn $method(&self) -> Result<$proof, Unsupported> {
+                    self.require($proof::FEATURES)?;
+                    Ok($proof { _private: () })
+                }
+            )+
+        }
+    };
+}
+
+proofs! {
+    /// Proof of AVX2. Enables `avx2`.
+    Avx2, avx2: Avx2;
+    /// Proof of AVX2 with FMA and F16C, as every CPU since Haswell and Zen has them. Enables `avx2,fma,f16c`.
+    Avx2F16c, avx2_f16c: Avx2, Fma, F16c;
+    /// Proof of 256-bit VNNI. Enables `avx2,avxvnni`.
+    AvxVnni, avx_vnni: Avx2, AvxVnni;
+    /// Proof of AVX-512 F and BW, with what every CPU that has them has. Enables `avx2,fma,f16c,avx512f,avx512bw`.
+    Avx512, avx512: Avx2, Fma, F16c, Avx512F, Avx512Bw;
+    /// Proof of AVX-512 with VNNI. Enables `avx2,avx512f,avx512bw,avx512vnni`.
+    Avx512Vnni, avx512_vnni: Avx2, Avx512F, Avx512Bw, Avx512Vnni;
+    /// Proof of AVX-512 with byte permutes and VNNI. Enables `avx2,avx512f,avx512bw,avx512vbmi,avx512vnni`.
+    Avx512Vbmi, avx512_vbmi: Avx2, Avx512F, Avx512Bw, Avx512Vbmi, Avx512Vnni;
+    /// Proof of AVX-512 with bfloat16 dot products. Enables `avx2,fma,f16c,avx512f,avx512bw,avx512bf16`.
+    Avx512Bf16, avx512_bf16: Avx2, Fma, F16c, Avx512F, Avx512Bw, Avx512Bf16;
+    /// Proof of Advanced SIMD, which every 64-bit ARM CPU that runs Linux has. Enables `neon`.
+    Neon, neon: Neon;
+    /// Proof of half-precision arithmetic. Enables `neon,fp16`.
+    NeonFp16, neon_fp16: Neon, Fp16;
+    /// Proof of int8 dot products. Enables `neon,dotprod`.
+    NeonDotprod, neon_dotprod: Neon, Dotprod;
+    /// Proof of int8 matrix multiplication. Enables `neon,i8mm`.
+    NeonI8mm, neon_i8mm: Neon, I8mm;
 }
 
 #[cfg(target_arch = "x86_64")]

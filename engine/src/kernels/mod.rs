@@ -22,24 +22,33 @@ use std::ops::Range;
 pub enum Family {
     /// Ternary weights in two bits, int8 activations, multiply and add.
     I2s,
+    /// Ternary weights in 1.6 bits, five in a byte to the base of 3, int8 activations, multiply and add.
+    Trit5,
+    /// Ternary weights by look-up, two to a 4-bit index, as TL1 of bitnet.cpp (arXiv 2502.11880), with exact sums.
+    Tl1,
+    /// Ternary weights by look-up, three to a sign and a 4-bit index, as TL2 of bitnet.cpp (arXiv 2502.11880), with exact
+    /// sums.
+    Tl2,
     /// Half-precision weights, single-precision activations and sums: the baseline.
     F16,
+    /// Weights in bfloat16, single-precision sums: the other baseline.
+    Bf16,
 }
 
 impl Family {
     /// Whether the weights are {-1, 0, +1}.
     pub fn is_ternary(self) -> bool {
         match self {
-            Family::I2s => true,
-            Family::F16 => false,
+            Family::I2s | Family::Trit5 | Family::Tl1 | Family::Tl2 => true,
+            Family::F16 | Family::Bf16 => false,
         }
     }
 
     /// The form activations take before they meet these weights.
     pub fn preparation(self) -> Preparation {
         match self {
-            Family::I2s => Preparation::Int8,
-            Family::F16 => Preparation::F32,
+            Family::I2s | Family::Trit5 | Family::Tl1 | Family::Tl2 => Preparation::Int8,
+            Family::F16 | Family::Bf16 => Preparation::F32,
         }
     }
 }
