@@ -14,6 +14,7 @@ mod kv_cache;
 pub mod model;
 pub mod network;
 pub mod ops;
+mod panels;
 pub mod session;
 pub mod threads;
 pub mod tokenizer;

@@ -11,14 +11,6 @@ pub(crate) fn load_u8x32(from: &[u8; 32]) -> __m256i {
     unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
 }
 
-/// Loads 32 signed bytes.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(crate) fn load_i8x32(from: &[i8; 32]) -> __m256i {
-    // SAFETY: the array is 32 bytes long, and the intrinsic needs no alignment.
-    unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
-}
-
 /// Stores 32 bytes.
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -27,12 +19,27 @@ pub(crate) fn store_u8x32(to: &mut [u8; 32], value: __m256i) {
     unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) }
 }
 
-/// Stores four 32-bit integers.
+/// Loads eight 32-bit integers.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(crate) fn store_i32x4(to: &mut [i32; 4], value: __m128i) {
-    // SAFETY: the array is 16 bytes long, and the intrinsic needs no alignment.
-    unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), value) }
+pub(crate) fn load_i32x8(from: &[i32; 8]) -> __m256i {
+    // SAFETY: the array is 32 bytes long, and the intrinsic needs no alignment.
+    unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
+}
+
+/// Stores eight 32-bit integers.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn store_i32x8(to: &mut [i32; 8], value: __m256i) {
+    // SAFETY: the array is 32 bytes long, and the intrinsic needs no alignment.
+    unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) }
+}
+
+/// Four signed bytes in every 32-bit lane.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn broadcast_i8x4(from: &[i8; 4]) -> __m256i {
+    _mm256_set1_epi32(i32::from_ne_bytes(from.map(i8::cast_unsigned)))
 }
 
 /// Loads eight half-precision numbers, as bits.

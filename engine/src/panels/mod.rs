@@ -1,0 +1,161 @@
+//! The loops that all kernels with int8 activations share: packing, decode and prefill over panels of rows.
+//!
+//! A panel is `ROWS` rows of a matrix whose rows lie in the lanes of vectors: each 32-bit lane holds four consecutive columns
+//! of one row, and four activations are broadcast to all lanes. Sums then need no addition across lanes, and activations stay
+//! in their natural order for every kernel.
+//!
+//! Prefill unpacks a chunk of a panel once, to one byte for each weight, and multiplies it by many tokens. The unpacked form
+//! is the same for all families of an instruction set, so one register tile serves them all: one file each in this folder.
+//! A kernel passes closures: they are made in its `#[target_feature]` function and so compiled for its instruction set.
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+
+use crate::activations::Activations;
+use crate::buffer::PackedBytes;
+use crate::grid::Tile;
+use crate::kernels::{PackError, Packed};
+use crate::weights::TernaryMatrix;
+use std::ops::Range;
+
+/// Columns that lie together in a 32-bit lane.
+pub(crate) const STEP: usize = 4;
+
+/// Unpacked weights of one step: `w + 1` of [`STEP`] columns of each row of a panel, `[row][column]`; `BYTES` is four times
+/// the rows.
+pub(crate) type Codes<const BYTES: usize> = [u8; BYTES];
+
+/// Bytes of activations that stay in the second-level cache while all rows of a matrix pass: the smallest such cache of
+/// server CPUs has 512 KiB, and weights pass through it too.
+const TOKEN_BLOCK_BYTES: usize = 320 << 10;
+/// Most tokens of a block: their sums (48 KiB for 64 rows) share the first-level cache with the weights.
+const MOST_TOKENS: usize = 192;
+
+/// Packs a matrix in panels of `panel_rows` rows and `panel_bytes` bytes. `write` is given the weights of a panel,
+/// `[panel_rows][padded_cols]`, zeros where the matrix ends, and its bytes.
+///
+/// # Errors
+/// If the system gives no memory.
+pub(crate) fn pack(
+    matrix: &TernaryMatrix,
+    panel_rows: usize,
+    padded_cols: usize,
+    panel_bytes: usize,
+    write: impl Fn(&[i8], &mut [u8]) + Sync + Send,
+) -> Result<Packed, PackError> {
+    let (rows, cols) = (matrix.rows(), matrix.cols());
+    let bytes = PackedBytes::fill(
+        rows.div_ceil(panel_rows) * panel_bytes,
+        panel_bytes,
+        |panel, bytes| {
+            let mut weights = vec![0i8; panel_rows * padded_cols];
+            for (index, row) in weights.chunks_exact_mut(padded_cols).enumerate() {
+                if panel * panel_rows + index < rows {
+                    matrix.read_row(panel * panel_rows + index, &mut row[..cols]);
+                }
+            }
+            write(&weights, bytes);
+            Ok(())
+        },
+    )?;
+    Ok(Packed {
+        rows,
+        cols,
+        scale: matrix.scale(),
+        bytes,
+    })
+}
+
+/// Decode: one token by the rows of `out`. `dot(panel)` gives the sums of `w * a` of a panel.
+#[inline(always)]
+pub(crate) fn decode<const ROWS: usize>(
+    packed: &Packed,
+    activations: &Activations,
+    out: &mut Tile<'_>,
+    mut dot: impl FnMut(usize) -> [i32; ROWS],
+) {
+    let token = out.tokens().start;
+    let rows = out.cols();
+    debug_assert!(rows.start.is_multiple_of(ROWS), "stripes start on a panel");
+    let out = out.token(token);
+    for (index, out) in out.chunks_mut(ROWS).enumerate() {
+        let sums = dot(rows.start / ROWS + index);
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out = activations.rescale(token, sum, packed.scale);
+        }
+    }
+}
+
+/// Activations of some tokens in the columns of a chunk.
+#[derive(Clone, Copy)]
+pub(crate) struct Tokens<'a> {
+    values: &'a Activations,
+    first: usize,
+    columns: (usize, usize),
+}
+
+impl<'a> Tokens<'a> {
+    /// The values of the token at `index`, by steps.
+    #[inline(always)]
+    pub(crate) fn steps(self, index: usize) -> &'a [[i8; STEP]] {
+        let (from, to) = self.columns;
+        self.values.int8(self.first + index)[from..to]
+            .as_chunks::<STEP>()
+            .0
+    }
+}
+
+/// Prefill: the tokens by the rows of `out`. `unpack(panel, columns, codes)` writes the weights of some columns of a panel;
+/// `tile(codes, tokens, sums)` adds the sums of `(w + 1) * a` over them, for as many tokens as there are sums. `cols` are the
+/// columns as packed, a multiple of [`STEP`] that is at most [`crate::activations::COLUMN_PADDING`] beyond those of the
+/// matrix; `CHUNK` columns are unpacked at a time, `TOKENS` tokens make a full register tile.
+#[inline(always)]
+pub(crate) fn prefill<
+    const ROWS: usize,
+    const BYTES: usize,
+    const CHUNK: usize,
+    const TOKENS: usize,
+>(
+    packed: &Packed,
+    cols: usize,
+    activations: &Activations,
+    out: &mut Tile<'_>,
+    mut unpack: impl FnMut(usize, Range<usize>, &mut [Codes<BYTES>]),
+    mut tile: impl FnMut(&[Codes<BYTES>], Tokens<'_>, &mut [[i32; ROWS]]),
+) {
+    const { assert!(BYTES == ROWS * STEP && CHUNK.is_multiple_of(STEP)) };
+    let rows = out.cols();
+    let tokens = out.tokens();
+    debug_assert!(rows.start.is_multiple_of(ROWS), "stripes start on a panel");
+    let block = (TOKEN_BLOCK_BYTES / cols).clamp(2 * TOKENS, MOST_TOKENS) / TOKENS * TOKENS;
+    let mut codes = vec![[0u8; BYTES]; CHUNK.min(cols) / STEP];
+    let mut sums = vec![[0i32; ROWS]; block.min(tokens.len())];
+    for first in tokens.clone().step_by(block) {
+        let block_tokens = first..tokens.end.min(first + block);
+        let sums = &mut sums[..block_tokens.len()];
+        for panel_start in rows.clone().step_by(ROWS) {
+            sums.fill([0; ROWS]);
+            for from in (0..cols).step_by(CHUNK) {
+                let to = cols.min(from + CHUNK);
+                let codes = &mut codes[..(to - from) / STEP];
+                unpack(panel_start / ROWS, from..to, codes);
+                let values = Tokens {
+                    values: activations,
+                    first,
+                    columns: (from, to),
+                };
+                tile(codes, values, sums);
+            }
+            let panel_rows =
+                panel_start - rows.start..(panel_start + ROWS).min(rows.end) - rows.start;
+            for (token, sums) in block_tokens.clone().zip(&*sums) {
+                // The codes are one more than the weights.
+                let excess = activations.sum(token);
+                let out = &mut out.token(token)[panel_rows.clone()];
+                for (out, sum) in out.iter_mut().zip(sums) {
+                    *out = activations.rescale(token, sum - excess, packed.scale);
+                }
+            }
+        }
+    }
+}
