@@ -39,7 +39,8 @@ pub(crate) fn store_i32x8(to: &mut [i32; 8], value: __m256i) {
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(crate) fn broadcast_i8x4(from: &[i8; 4]) -> __m256i {
-    _mm256_set1_epi32(i32::from_ne_bytes(from.map(i8::cast_unsigned)))
+    // SAFETY: the array is four bytes long, and the read needs no alignment.
+    _mm256_set1_epi32(unsafe { from.as_ptr().cast::<i32>().read_unaligned() })
 }
 
 /// Loads eight half-precision numbers, as bits.

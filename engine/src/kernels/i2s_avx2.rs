@@ -131,7 +131,7 @@ fn multiply(_: Avx2, matrix: &I2sAvx2, activations: &Activations, out: &mut Tile
             activations,
             out,
             |panel, columns, codes| unpack(matrix.panel(panel), columns, codes),
-            |codes, tokens, sums| tile(codes, tokens, sums),
+            |codes, values, sums| tile(codes, values, sums),
         );
     }
 }
@@ -146,13 +146,12 @@ fn dot(panel: &[[u8; BLOCK]], values: &[i8], sum: i32) -> [i32; ROWS] {
     let values = &values.as_chunks::<COLUMNS>().0[..panel.len()];
     let mut totals = [_mm256_set1_epi32(-sum); 2];
     let mut totals4 = [_mm256_setzero_si256(); 2];
-    for (blocks, values) in panel
-        .chunks(BLOCKS_PER_SUM)
-        .zip(values.chunks(BLOCKS_PER_SUM))
-    {
+    for from in (0..panel.len()).step_by(BLOCKS_PER_SUM) {
+        let to = panel.len().min(from + BLOCKS_PER_SUM);
         let mut sums = [_mm256_setzero_si256(); 2];
         let mut sums4 = [_mm256_setzero_si256(); 2];
-        for (block, values) in blocks.iter().zip(values) {
+        for k in from..to {
+            let (block, values) = (&panel[k], &values[k]);
             prefetch(block, AHEAD);
             let (planes, _) = values.as_chunks::<STEP>();
             let a = [
@@ -195,8 +194,8 @@ fn unpack(panel: &[[u8; BLOCK]], columns: Range<usize>, codes: &mut [Codes<BYTES
     let blocks = &panel[columns.start / COLUMNS..];
     for (block, steps) in blocks.iter().zip(codes.as_chunks_mut::<4>().0) {
         let (halves, _) = block.as_chunks::<32>();
-        for half in 0..2 {
-            let w = load_u8x32(&halves[half]);
+        for (half, bytes) in halves.iter().enumerate() {
+            let w = load_u8x32(bytes);
             let planes = [
                 _mm256_and_si256(w, low),
                 _mm256_and_si256(_mm256_srli_epi16::<2>(w), low),

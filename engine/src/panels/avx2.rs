@@ -4,8 +4,8 @@
 //! one of activations and one product fill the sixteen registers. A step is then 12 multiply-adds and 12 additions, which is
 //! what the four vector pipes of Zen take in six cycles, and eight loads.
 
-use super::{Codes, Tokens};
-use crate::cpu::x86_64::{broadcast_i8x4, load_i32x8, load_u8x32, store_i32x8};
+use super::{Codes, TileStep};
+use crate::cpu::x86_64::{load_i32x8, load_u8x32, store_i32x8};
 use std::arch::x86_64::*;
 
 /// Rows of a panel.
@@ -20,80 +20,40 @@ pub(crate) const TOKENS: usize = 6;
 /// 64 * 512 = 32768.
 const STEPS_PER_SUM: usize = 64;
 
-/// Adds the sums of `code * a` over the steps of `codes`, for as many tokens as there are `sums`.
-#[inline]
+/// Adds the sums of `code * a` over the steps. A call of its own, so that the registers are its own too.
+#[inline(never)]
 #[target_feature(enable = "avx2")]
-pub(crate) fn tile(codes: &[Codes<BYTES>], tokens: Tokens<'_>, sums: &mut [[i32; ROWS]]) {
-    let (tiles, rest) = sums.as_chunks_mut::<TOKENS>();
-    let done = tiles.len() * TOKENS;
-    for (index, sums) in tiles.iter_mut().enumerate() {
-        tile_of(codes, tokens, index * TOKENS, sums);
-    }
-    match rest {
-        [a] => tile_of(codes, tokens, done, std::array::from_mut(a)),
-        _ => {
-            let (pairs, last) = rest.as_chunks_mut::<2>();
-            for (index, sums) in pairs.iter_mut().enumerate() {
-                tile_of(codes, tokens, done + 2 * index, sums);
-            }
-            if let [a] = last {
-                tile_of(
-                    codes,
-                    tokens,
-                    done + 2 * pairs.len(),
-                    std::array::from_mut(a),
-                );
-            }
-        }
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn tile_of<const N: usize>(
+pub(crate) fn tile(
     codes: &[Codes<BYTES>],
-    tokens: Tokens<'_>,
-    first: usize,
-    sums: &mut [[i32; ROWS]; N],
+    values: &[TileStep<TOKENS>],
+    sums: &mut [[i32; ROWS]; TOKENS],
 ) {
-    let mut values = [&[][..]; N];
-    for (index, values) in values.iter_mut().enumerate() {
-        *values = &tokens.steps(first + index)[..codes.len()];
-    }
+    let values = &values[..codes.len()];
     for from in (0..codes.len()).step_by(STEPS_PER_SUM) {
         let to = codes.len().min(from + STEPS_PER_SUM);
-        run(&codes[from..to], values.map(|v| &v[from..to]), sums);
-    }
-}
-
-/// At most [`STEPS_PER_SUM`] steps.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn run<const N: usize>(
-    codes: &[Codes<BYTES>],
-    values: [&[[i8; 4]]; N],
-    sums: &mut [[i32; ROWS]; N],
-) {
-    let values = values.map(|v| &v[..codes.len()]);
-    let mut words = [[_mm256_setzero_si256(); 2]; N];
-    for (step, codes) in codes.iter().enumerate() {
-        let (halves, _) = codes.as_chunks::<32>();
-        let w = [load_u8x32(&halves[0]), load_u8x32(&halves[1])];
-        for (words, values) in words.iter_mut().zip(values) {
-            let a = broadcast_i8x4(&values[step]);
-            words[0] = _mm256_add_epi16(words[0], _mm256_maddubs_epi16(w[0], a));
-            words[1] = _mm256_add_epi16(words[1], _mm256_maddubs_epi16(w[1], a));
+        // Loops over constant ranges are unrolled; iterators over arrays of vectors are not, and the vectors stay in memory.
+        let mut words = [[_mm256_setzero_si256(); 2]; TOKENS];
+        for step in from..to {
+            let (halves, _) = codes[step].as_chunks::<32>();
+            let w = [load_u8x32(&halves[0]), load_u8x32(&halves[1])];
+            for token in 0..TOKENS {
+                let a = _mm256_set1_epi32(values[step][token]);
+                for half in 0..2 {
+                    let product = _mm256_maddubs_epi16(w[half], a);
+                    words[token][half] = _mm256_add_epi16(words[token][half], product);
+                }
+            }
         }
-    }
-    for (sums, words) in sums.iter_mut().zip(words) {
-        add_words(sums, words);
+        for token in 0..TOKENS {
+            add_words(&mut sums[token], words[token]);
+        }
     }
 }
 
 /// Adds 16-bit sums, two neighbours to each row, to the 32-bit sums of the rows.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(crate) fn add_words(sums: &mut [i32; ROWS], words: [__m256i; 2]) {
+fn add_words(sums: &mut [i32; ROWS], words: [__m256i; 2]) {
     let ones = _mm256_set1_epi16(1);
     let (halves, _) = sums.as_chunks_mut::<8>();
     for (sums, words) in halves.iter_mut().zip(words) {

@@ -86,29 +86,17 @@ pub(crate) fn decode<const ROWS: usize>(
     }
 }
 
-/// Activations of some tokens in the columns of a chunk.
-#[derive(Clone, Copy)]
-pub(crate) struct Tokens<'a> {
-    values: &'a Activations,
-    first: usize,
-    columns: (usize, usize),
-}
-
-impl<'a> Tokens<'a> {
-    /// The values of the token at `index`, by steps.
-    #[inline(always)]
-    pub(crate) fn steps(self, index: usize) -> &'a [[i8; STEP]] {
-        let (from, to) = self.columns;
-        self.values.int8(self.first + index)[from..to]
-            .as_chunks::<STEP>()
-            .0
-    }
-}
+/// Activations of the tokens of a register tile in the columns of a step: four int8 values in each word, the first column in
+/// the lowest byte. Words, because compilers take four bytes apart that they are given one by one.
+pub(crate) type TileStep<const TOKENS: usize> = [i32; TOKENS];
 
 /// Prefill: the tokens by the rows of `out`. `unpack(panel, columns, codes)` writes the weights of some columns of a panel;
-/// `tile(codes, tokens, sums)` adds the sums of `(w + 1) * a` over them, for as many tokens as there are sums. `cols` are the
-/// columns as packed, a multiple of [`STEP`] that is at most [`crate::activations::COLUMN_PADDING`] beyond those of the
-/// matrix; `CHUNK` columns are unpacked at a time, `TOKENS` tokens make a full register tile.
+/// `tile(codes, values, sums)` adds the sums of `(w + 1) * a` over them for `TOKENS` tokens. `cols` are the columns as
+/// packed, a multiple of [`STEP`] that is at most [`crate::activations::COLUMN_PADDING`] beyond those of the matrix; `CHUNK`
+/// columns are unpacked at a time.
+///
+/// The activations of a block of tokens are first laid out as the tiles read them, one stream and no bounds to check; tokens
+/// that a last tile lacks are zeros.
 #[inline(always)]
 pub(crate) fn prefill<
     const ROWS: usize,
@@ -121,39 +109,65 @@ pub(crate) fn prefill<
     activations: &Activations,
     out: &mut Tile<'_>,
     mut unpack: impl FnMut(usize, Range<usize>, &mut [Codes<BYTES>]),
-    mut tile: impl FnMut(&[Codes<BYTES>], Tokens<'_>, &mut [[i32; ROWS]]),
+    mut tile: impl FnMut(&[Codes<BYTES>], &[TileStep<TOKENS>], &mut [[i32; ROWS]; TOKENS]),
 ) {
     const { assert!(BYTES == ROWS * STEP && CHUNK.is_multiple_of(STEP)) };
     let rows = out.cols();
     let tokens = out.tokens();
     debug_assert!(rows.start.is_multiple_of(ROWS), "stripes start on a panel");
-    let block = (TOKEN_BLOCK_BYTES / cols).clamp(2 * TOKENS, MOST_TOKENS) / TOKENS * TOKENS;
+    let steps = cols / STEP;
+    let tiles = (TOKEN_BLOCK_BYTES / cols).clamp(2 * TOKENS, MOST_TOKENS) / TOKENS;
+    let tiles = tiles.min(tokens.len().div_ceil(TOKENS));
     let mut codes = vec![[0u8; BYTES]; CHUNK.min(cols) / STEP];
-    let mut sums = vec![[0i32; ROWS]; block.min(tokens.len())];
-    for first in tokens.clone().step_by(block) {
-        let block_tokens = first..tokens.end.min(first + block);
-        let sums = &mut sums[..block_tokens.len()];
+    let mut values = vec![[0i32; TOKENS]; tiles * steps];
+    let mut sums = vec![[[0i32; ROWS]; TOKENS]; tiles];
+    for first in tokens.clone().step_by(tiles * TOKENS) {
+        let block = first..tokens.end.min(first + tiles * TOKENS);
+        let tiles = block.len().div_ceil(TOKENS);
+        arrange(activations, &block, steps, &mut values[..tiles * steps]);
         for panel_start in rows.clone().step_by(ROWS) {
-            sums.fill([0; ROWS]);
-            for from in (0..cols).step_by(CHUNK) {
-                let to = cols.min(from + CHUNK);
-                let codes = &mut codes[..(to - from) / STEP];
-                unpack(panel_start / ROWS, from..to, codes);
-                let values = Tokens {
-                    values: activations,
-                    first,
-                    columns: (from, to),
-                };
-                tile(codes, values, sums);
+            sums.fill([[0; ROWS]; TOKENS]);
+            for from in (0..steps).step_by(CHUNK / STEP) {
+                let to = steps.min(from + CHUNK / STEP);
+                let codes = &mut codes[..to - from];
+                unpack(panel_start / ROWS, from * STEP..to * STEP, codes);
+                for (values, sums) in values.chunks_exact(steps).zip(&mut sums[..tiles]) {
+                    tile(codes, &values[from..to], sums);
+                }
             }
             let panel_rows =
                 panel_start - rows.start..(panel_start + ROWS).min(rows.end) - rows.start;
-            for (token, sums) in block_tokens.clone().zip(&*sums) {
+            for (token, sums) in block.clone().zip(sums.iter().flatten()) {
                 // The codes are one more than the weights.
                 let excess = activations.sum(token);
                 let out = &mut out.token(token)[panel_rows.clone()];
                 for (out, sum) in out.iter_mut().zip(sums) {
                     *out = activations.rescale(token, sum - excess, packed.scale);
+                }
+            }
+        }
+    }
+}
+
+/// Lays out the activations of a block of tokens as `[tile][step][token of the tile]`.
+#[inline(always)]
+fn arrange<const TOKENS: usize>(
+    activations: &Activations,
+    block: &Range<usize>,
+    steps: usize,
+    values: &mut [TileStep<TOKENS>],
+) {
+    for (tile, values) in values.chunks_exact_mut(steps).enumerate() {
+        for index in 0..TOKENS {
+            let token = block.start + tile * TOKENS + index;
+            if token < block.end {
+                let (row, _) = activations.int8(token).as_chunks::<STEP>();
+                for (values, row) in values.iter_mut().zip(row) {
+                    values[index] = i32::from_le_bytes(row.map(i8::cast_unsigned));
+                }
+            } else {
+                for values in values.iter_mut() {
+                    values[index] = 0;
                 }
             }
         }
