@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 pub mod activations;
+mod base3;
 mod buffer;
 pub mod cpu;
 mod forward;

@@ -252,9 +252,9 @@ fn every_variant_gives_back_the_weights_it_packed() {
                     .all(|(got, w)| *got == f32::from(*w) * 0.125);
                 assert!(same, "{}: {rows} x {cols}, row {index}", variant.name);
             }
-            let bits = packed.bytes().len() as f64 * 8.0 / (rows * cols) as f64;
+            let bits = packed.bytes().len() as f32 * 8.0 / (rows * cols) as f32;
             assert!(
-                bits >= f64::from(variant.bits_per_weight),
+                bits >= variant.bits_per_weight,
                 "{}: {bits} bits for a weight",
                 variant.name
             );

@@ -12,13 +12,12 @@
 //!
 //! The sum of `(w + 1) * a` less the sum of `a` is the sum of `w * a`.
 
-use super::{
-    Agreement, Family, KernelVariant, PackResult, Packed, PackedMatrix, row_blocks, ternary_of,
-};
+use super::{Agreement, Family, KernelVariant, PackResult, Packed, PackedMatrix, ternary_of};
 use crate::activations::{Activations, COLUMN_PADDING};
 use crate::buffer::PackedBytes;
 use crate::cpu::Cpu;
 use crate::grid::Tile;
+use crate::panels::portable;
 use crate::weights::LinearWeights;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
@@ -37,10 +36,6 @@ const BLOCK: usize = 64;
 const BYTES: usize = BLOCK / 4;
 /// Blocks whose products fit in 16 bits: each adds at most 4 * 2 * 128 to a lane, and 31 * 1024 < 32768.
 const BLOCKS_PER_SUM: usize = 31;
-/// Rows unpacked together for prefill: each activation that is loaded is used this often.
-const ROWS: usize = 4;
-/// Tokens widened together for prefill: 32 rows of 6912 columns in 16 bits are 432 KiB, which a second-level cache holds.
-const TOKEN_BLOCK: usize = 32;
 
 struct I2sScalar {
     row_bytes: usize,
@@ -90,7 +85,7 @@ impl PackedMatrix for I2sScalar {
     }
 
     fn row_block(&self) -> usize {
-        ROWS
+        portable::ROWS
     }
 
     fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
@@ -99,10 +94,8 @@ impl PackedMatrix for I2sScalar {
             self.cols(),
             "activations of this matrix"
         );
-        let tokens = out.tokens();
-        let first_row = out.cols().start;
-        if tokens.len() == 1 {
-            let token = tokens.start;
+        if out.tokens().len() == 1 {
+            let token = out.tokens().start;
             let values = activations.int8(token).as_chunks::<BLOCK>().0;
             let rows = out.cols();
             for (row, out) in rows.zip(out.token(token)) {
@@ -111,32 +104,9 @@ impl PackedMatrix for I2sScalar {
             }
             return;
         }
-        let padded = self.row_bytes * 4;
-        let mut values = vec![0i16; TOKEN_BLOCK.min(tokens.len()) * padded];
-        let mut weights = vec![0i16; ROWS * padded];
-        for first_token in tokens.clone().step_by(TOKEN_BLOCK) {
-            let tokens = first_token..tokens.end.min(first_token + TOKEN_BLOCK);
-            for (token, values) in tokens.clone().zip(values.chunks_exact_mut(padded)) {
-                for (wide, value) in values.iter_mut().zip(activations.int8(token)) {
-                    *wide = i16::from(*value);
-                }
-            }
-            for rows in row_blocks(out.cols(), ROWS) {
-                for (row, weights) in rows.clone().zip(weights.chunks_exact_mut(padded)) {
-                    unpack(self.row(row), weights);
-                }
-                for (token, values) in tokens.clone().zip(values.chunks_exact(padded)) {
-                    let out = &mut out.token(token)[rows.start - first_row..][..rows.len()];
-                    for (out, weights) in out.iter_mut().zip(weights.chunks_exact(padded)) {
-                        *out = activations.rescale(
-                            token,
-                            dot_unpacked(weights, values),
-                            self.packed.scale,
-                        );
-                    }
-                }
-            }
-        }
+        portable::multiply(&self.packed, activations, out, |row, weights| {
+            unpack(self.row(row), weights);
+        });
     }
 
     fn unpack_row(&self, row: usize, out: &mut [f32]) {
@@ -183,31 +153,4 @@ fn unpack(blocks: &[[u8; BYTES]], out: &mut [i16]) {
             }
         }
     }
-}
-
-/// Sum of `w * a` over one row of unpacked weights; shaped like [`dot_packed`], which the compiler turns into vectors.
-fn dot_unpacked(weights: &[i16], values: &[i16]) -> i32 {
-    let mut total = [0i32; BYTES];
-    let (weights, _) = weights.as_chunks::<BLOCK>();
-    let (values, _) = values.as_chunks::<BLOCK>();
-    for (weights, values) in weights
-        .chunks(BLOCKS_PER_SUM)
-        .zip(values.chunks(BLOCKS_PER_SUM))
-    {
-        let mut sums = [0i16; BYTES];
-        for (weights, values) in weights.iter().zip(values) {
-            let (w, _) = weights.as_chunks::<BYTES>();
-            let (a, _) = values.as_chunks::<BYTES>();
-            for lane in 0..BYTES {
-                sums[lane] += w[0][lane] * a[0][lane]
-                    + w[1][lane] * a[1][lane]
-                    + w[2][lane] * a[2][lane]
-                    + w[3][lane] * a[3][lane];
-            }
-        }
-        for (total, sum) in total.iter_mut().zip(sums) {
-            *total += i32::from(sum);
-        }
-    }
-    total.iter().sum()
 }

@@ -9,6 +9,9 @@ mod f16_scalar;
 #[cfg(target_arch = "x86_64")]
 mod i2s_avx2;
 mod i2s_scalar;
+#[cfg(target_arch = "x86_64")]
+mod trit5_avx2;
+mod trit5_scalar;
 
 use crate::activations::{Activations, Preparation};
 use crate::buffer::PackedBytes;
@@ -164,6 +167,9 @@ pub static VARIANTS: &[&KernelVariant] = &[
     #[cfg(target_arch = "x86_64")]
     &i2s_avx2::VARIANT,
     &i2s_scalar::VARIANT,
+    #[cfg(target_arch = "x86_64")]
+    &trit5_avx2::VARIANT,
+    &trit5_scalar::VARIANT,
     #[cfg(target_arch = "x86_64")]
     &f16_avx2::VARIANT,
     &f16_scalar::VARIANT,

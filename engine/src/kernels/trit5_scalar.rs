@@ -1,0 +1,117 @@
+//! Ternary weights in 1.6 bits times int8 activations in portable Rust.
+//!
+//! Layout: rows one after the other, each padded to whole blocks of 80 columns in 16 bytes. Byte `b` of a block holds the
+//! columns `b`, `16 + b`, ... `64 + b` as five digits to the base of 3; see [`crate::base3`].
+//!
+//! ```text
+//! byte b of a block    fraction 0.d0 d1 d2 d3 d4 to the base of 3, d_j = w`[16 j + b]` + 1
+//! ```
+//!
+//! A row is unpacked, a digit at a time by multiplying the fraction by three, and then multiplied.
+
+use super::{Agreement, Family, KernelVariant, PackResult, Packed, PackedMatrix, ternary_of};
+use crate::activations::Activations;
+use crate::base3::{self, DIGITS};
+use crate::buffer::PackedBytes;
+use crate::cpu::Cpu;
+use crate::grid::Tile;
+use crate::panels::portable;
+use crate::weights::LinearWeights;
+
+pub(super) static VARIANT: KernelVariant = KernelVariant {
+    name: "trit5-scalar",
+    family: Family::Trit5,
+    requires: &[],
+    bits_per_weight: 1.6,
+    agreement: Agreement::Exact,
+    about: "portable Rust, five weights in a byte, unpacked by multiplying by three",
+    pack,
+};
+
+/// Bytes of a block.
+const BYTES: usize = 16;
+/// Columns of a block.
+const COLUMNS: usize = BYTES * DIGITS;
+
+struct Trit5Scalar {
+    row_bytes: usize,
+    packed: Packed,
+}
+
+fn pack(weights: &LinearWeights, _: &Cpu) -> PackResult {
+    let matrix = ternary_of(weights, &VARIANT)?;
+    let (rows, cols) = (matrix.rows(), matrix.cols());
+    let row_bytes = cols.div_ceil(COLUMNS) * BYTES;
+    let bytes = PackedBytes::fill(rows * row_bytes, row_bytes, |row, bytes| {
+        let mut weights = vec![0i8; row_bytes * DIGITS];
+        matrix.read_row(row, &mut weights[..cols]);
+        for (block, bytes) in weights
+            .chunks_exact(COLUMNS)
+            .zip(bytes.chunks_exact_mut(BYTES))
+        {
+            for (b, byte) in bytes.iter_mut().enumerate() {
+                *byte = base3::encode(std::array::from_fn(|digit| block[digit * BYTES + b]));
+            }
+        }
+        Ok(())
+    })?;
+    let packed = Packed {
+        rows,
+        cols,
+        scale: matrix.scale(),
+        bytes,
+    };
+    Ok(Box::new(Trit5Scalar { row_bytes, packed }))
+}
+
+impl Trit5Scalar {
+    fn row(&self, row: usize) -> &[[u8; BYTES]] {
+        self.bytes()[row * self.row_bytes..][..self.row_bytes]
+            .as_chunks::<BYTES>()
+            .0
+    }
+}
+
+impl PackedMatrix for Trit5Scalar {
+    fn packed(&self) -> &Packed {
+        &self.packed
+    }
+
+    fn row_block(&self) -> usize {
+        portable::ROWS
+    }
+
+    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
+        assert_eq!(
+            activations.cols(),
+            self.cols(),
+            "activations of this matrix"
+        );
+        portable::multiply(&self.packed, activations, out, |row, weights| {
+            unpack(self.row(row), weights);
+        });
+    }
+
+    fn unpack_row(&self, row: usize, out: &mut [f32]) {
+        for (block, out) in self.row(row).iter().zip(out.chunks_mut(COLUMNS)) {
+            for (column, out) in out.iter_mut().enumerate() {
+                let weight = base3::decode(block[column % BYTES], column / BYTES);
+                *out = f32::from(weight) * self.packed.scale;
+            }
+        }
+    }
+}
+
+/// Writes -1, 0 and +1 of the blocks of one row.
+fn unpack(blocks: &[[u8; BYTES]], out: &mut [i16]) {
+    for (block, out) in blocks.iter().zip(out.chunks_mut(COLUMNS)) {
+        let mut fractions = *block;
+        // The last block may reach beyond the padding: there are only zeros.
+        for out in out.chunks_mut(BYTES) {
+            for (out, fraction) in out.iter_mut().zip(&mut fractions) {
+                *out = ((3 * u16::from(*fraction)) >> 8).cast_signed() - 1;
+                *fraction = fraction.wrapping_mul(3);
+            }
+        }
+    }
+}
