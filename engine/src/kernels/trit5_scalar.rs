@@ -104,13 +104,13 @@ impl PackedMatrix for Trit5Scalar {
 
 /// Writes -1, 0 and +1 of the blocks of one row.
 fn unpack(blocks: &[[u8; BYTES]], out: &mut [i16]) {
-    for (block, out) in blocks.iter().zip(out.chunks_mut(COLUMNS)) {
-        let mut fractions = *block;
-        // The last block may reach beyond the padding: there are only zeros.
-        for out in out.chunks_mut(BYTES) {
-            for (out, fraction) in out.iter_mut().zip(&mut fractions) {
-                *out = ((3 * u16::from(*fraction)) >> 8).cast_signed() - 1;
-                *fraction = fraction.wrapping_mul(3);
+    for (block, out) in blocks.iter().zip(out.as_chunks_mut::<COLUMNS>().0) {
+        let (digits, _) = out.as_chunks_mut::<BYTES>();
+        // A factor for each digit, and not the fraction before it, so that the lanes make vectors.
+        for (digit, power) in digits.iter_mut().zip([1u16, 3, 9, 27, 81]) {
+            for (digit, byte) in digit.iter_mut().zip(block) {
+                let fraction = u16::from(*byte).wrapping_mul(power) & 0xff;
+                *digit = ((3 * fraction) >> 8).cast_signed() - 1;
             }
         }
     }

@@ -15,8 +15,8 @@ const BLOCK: usize = 4 * LANES;
 /// Blocks whose products fit in 16 bits: each adds at most 4 * 128 to a lane, and 63 * 512 < 32768.
 const BLOCKS_PER_SUM: usize = 63;
 
-/// Multiplies the rows of `out` by its tokens. `unpack(row, weights)` writes -1, 0 and +1 of a row, whose columns are followed
-/// by zeros up to a multiple of [`COLUMN_PADDING`].
+/// Multiplies the rows of `out` by its tokens. `unpack(row, weights)` writes -1, 0 and +1 of a row; there is room for at least
+/// [`COLUMN_PADDING`] zeros after its columns, so that it can write in whole blocks.
 pub(crate) fn multiply(
     packed: &Packed,
     activations: &Activations,
@@ -26,7 +26,8 @@ pub(crate) fn multiply(
     let (tokens, rows) = (out.tokens(), out.cols());
     let padded = packed.cols.next_multiple_of(COLUMN_PADDING);
     let mut values = vec![0i16; TOKEN_BLOCK.min(tokens.len()) * padded];
-    let mut weights = vec![0i16; ROWS * padded];
+    let room = padded + COLUMN_PADDING;
+    let mut weights = vec![0i16; ROWS * room];
     for first_token in tokens.clone().step_by(TOKEN_BLOCK) {
         let tokens = first_token..tokens.end.min(first_token + TOKEN_BLOCK);
         for (token, values) in tokens.clone().zip(values.chunks_exact_mut(padded)) {
@@ -36,13 +37,14 @@ pub(crate) fn multiply(
         }
         for first_row in rows.clone().step_by(ROWS) {
             let group = first_row..rows.end.min(first_row + ROWS);
-            for (row, weights) in group.clone().zip(weights.chunks_exact_mut(padded)) {
+            for (row, weights) in group.clone().zip(weights.chunks_exact_mut(room)) {
                 unpack(row, weights);
             }
             for (token, values) in tokens.clone().zip(values.chunks_exact(padded)) {
                 let out = &mut out.token(token)[group.start - rows.start..][..group.len()];
-                for (out, weights) in out.iter_mut().zip(weights.chunks_exact(padded)) {
-                    *out = activations.rescale(token, dot(weights, values), packed.scale);
+                for (out, weights) in out.iter_mut().zip(weights.chunks_exact(room)) {
+                    let sum = dot(&weights[..padded], values);
+                    *out = activations.rescale(token, sum, packed.scale);
                 }
             }
         }
