@@ -12,6 +12,7 @@ mod forward;
 pub mod grid;
 pub mod kernels;
 mod kv_cache;
+pub mod limits;
 pub mod model;
 pub mod network;
 pub mod ops;

@@ -3,6 +3,7 @@
 use bitbench_engine::cpu::Cpu;
 use bitbench_engine::ops::SharedIsa;
 use bitbench_reports::record::Host;
+use bitbench_reports::roofline::Cache;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -23,7 +24,7 @@ pub fn capture(cpu: &Cpu) -> Host {
         physical_cores: physical_cores(Path::new("/sys"), logical),
         logical_cpus: logical,
         memory_bytes: system.map(|s| s.total_memory()).filter(|bytes| *bytes > 0),
-        last_level_cache_bytes: last_level_cache(Path::new("/sys")),
+        last_level_cache_bytes: caches(Path::new("/sys")).last().map(|c| c.bytes),
         os: os_release(),
         microcode: field(&cpu_info, "microcode"),
         governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
@@ -79,23 +80,41 @@ fn physical_cores(sysfs: &Path, logical: u32) -> u32 {
     }
 }
 
-fn last_level_cache(sysfs: &Path) -> Option<u64> {
-    let caches = fs::read_dir(sysfs.join("devices/system/cpu/cpu0/cache")).ok()?;
-    let size = |index: &Path| {
-        let level: u32 = fs::read_to_string(index.join("level"))
-            .ok()?
-            .trim()
-            .parse()
-            .ok()?;
-        let size = fs::read_to_string(index.join("size")).ok()?;
-        let kib: u64 = size.trim().strip_suffix('K')?.parse().ok()?;
-        Some((level, kib * 1024))
+/// The caches that hold data of the first CPU, the first level first.
+pub fn caches(sysfs: &Path) -> Vec<Cache> {
+    let Ok(entries) = fs::read_dir(sysfs.join("devices/system/cpu/cpu0/cache")) else {
+        return Vec::new();
     };
+    let cache = |index: &Path| {
+        let text = |name: &str| {
+            let text = fs::read_to_string(index.join(name)).ok()?;
+            Some(text.trim().to_owned())
+        };
+        // A system that does not tell the type has no caches of instructions in the list.
+        if text("type").is_some_and(|kind| kind == "Instruction") {
+            return None;
+        }
+        let kib: u64 = text("size")?.strip_suffix('K')?.parse().ok()?;
+        Some(Cache {
+            level: text("level")?.parse().ok()?,
+            bytes: kib * 1024,
+            shared_by: text("shared_cpu_list").and_then(|list| cpus_in(&list)),
+        })
+    };
+    let mut caches: Vec<Cache> = entries.flatten().filter_map(|e| cache(&e.path())).collect();
+    caches.sort_by_key(|c| (c.level, c.bytes));
     caches
-        .flatten()
-        .filter_map(|e| size(&e.path()))
-        .max()
-        .map(|(_, bytes)| bytes)
+}
+
+/// How many CPUs a list such as `0-3,8` names.
+fn cpus_in(list: &str) -> Option<u32> {
+    let mut count = 0;
+    for range in list.split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+        count += last.checked_sub(first)? + 1;
+    }
+    Some(count)
 }
 
 fn os_release() -> Option<String> {
@@ -177,6 +196,43 @@ mod tests {
             "never more than the process may use"
         );
         assert_eq!(physical_cores(&root.path().join("nothing"), 4), 4);
+    }
+
+    #[test]
+    fn caches_of_data_are_found_in_order() {
+        let root = tempfile::tempdir().expect("temp dir");
+        for (index, level, kind, size, shared) in [
+            (0, 1, "Data", "32K", "0"),
+            (1, 1, "Instruction", "64K", "0"),
+            (2, 3, "Unified", "32768K", "0-3,8-11"),
+            (3, 2, "Unified", "512K", "0,8"),
+        ] {
+            let folder = root
+                .path()
+                .join(format!("devices/system/cpu/cpu0/cache/index{index}"));
+            fs::create_dir_all(&folder).expect("create");
+            for (name, text) in [
+                ("level", level.to_string()),
+                ("type", kind.to_owned()),
+                ("size", size.to_owned()),
+                ("shared_cpu_list", shared.to_owned()),
+            ] {
+                fs::write(folder.join(name), text + "\n").expect("write");
+            }
+        }
+        let cache = |level, kib: u64, shared_by| Cache {
+            level,
+            bytes: kib << 10,
+            shared_by: Some(shared_by),
+        };
+        assert_eq!(
+            caches(root.path()),
+            [cache(1, 32, 1), cache(2, 512, 2), cache(3, 32768, 8)]
+        );
+        assert_eq!(caches(&root.path().join("nothing")), []);
+        for damaged in ["", "x", "3-1", "0-", "0,,1"] {
+            assert_eq!(cpus_in(damaged), None, "{damaged}");
+        }
     }
 
     #[test]

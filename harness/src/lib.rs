@@ -15,9 +15,11 @@ pub mod meter;
 pub mod models;
 pub mod plan;
 pub mod progress;
+pub mod roofline;
 pub mod runner;
 pub mod speeds;
 pub mod suite;
+pub mod tune;
 pub mod worker;
 
 /// Version of bitbench, with the revision it was built from.

@@ -3,6 +3,7 @@
 use crate::models;
 use crate::speeds::Speeds;
 use crate::suite::{self, Case, LoadedSuite, Shape, Threads, find_shape};
+use crate::tune::{self, Fingerprint, StoredError, TUNED_FILE, Tuned, layer_shapes};
 use crate::worker::ModelSource;
 use bitbench_engine::cpu::Cpu;
 use bitbench_engine::kernels::{self, Family, KernelVariant};
@@ -36,6 +37,8 @@ pub struct Choices {
     pub kernels: Vec<String>,
     /// Numbers of threads in the place of the suite's.
     pub threads: Vec<Threads>,
+    /// What `bitbench tune` stored, in the place of [`TUNED_FILE`].
+    pub tuned: Option<PathBuf>,
     /// The shortened form.
     pub quick: bool,
 }
@@ -112,6 +115,9 @@ pub enum PlanError {
     /// A model file is at fault.
     #[error("{0}")]
     Model(String),
+    /// A pattern asks for what was tuned, and nothing was, or not here.
+    #[error(transparent)]
+    Tuned(#[from] StoredError),
     /// A pattern that no variant matches.
     #[error("no kernel variant matches `{pattern}`; there are: {known}")]
     UnknownKernel {
@@ -247,27 +253,43 @@ pub fn expand(
                 case.rounds.unwrap_or(suite.rounds),
             )
         };
-        for kernel in select(patterns, machine.cpu)? {
-            for &threads in &counts {
-                let timing = Timing {
-                    speeds: &speeds,
-                    window_s,
-                    idle_s,
-                    limit_s: suite.round_limit_s,
-                };
-                let planned = plan_job(
-                    &subject,
-                    kernel,
-                    threads,
-                    (prefill, decode),
-                    rounds,
-                    choices.ternarize,
-                    machine,
-                    &timing,
-                );
-                if jobs.iter().all(|j| j.job.id != planned.job.id) {
-                    jobs.push(planned);
-                }
+        let mut selected = Vec::new();
+        for &threads in &counts {
+            let patterns = name_tuned(
+                patterns,
+                &case.model,
+                &subject.config,
+                threads,
+                choices,
+                machine.cpu,
+            )?;
+            selected.extend(
+                select(&patterns, machine.cpu)?
+                    .into_iter()
+                    .map(|(place, kernel)| (place, threads, kernel)),
+            );
+        }
+        // A kernel with all its numbers of threads, then the next, in the order of the registry.
+        selected.sort_by_key(|(place, threads, _)| (*place, *threads));
+        for (_, threads, kernel) in selected {
+            let timing = Timing {
+                speeds: &speeds,
+                window_s,
+                idle_s,
+                limit_s: suite.round_limit_s,
+            };
+            let planned = plan_job(
+                &subject,
+                kernel,
+                threads,
+                (prefill, decode),
+                rounds,
+                choices.ternarize,
+                machine,
+                &timing,
+            );
+            if jobs.iter().all(|j| j.job.id != planned.job.id) {
+                jobs.push(planned);
             }
         }
     }
@@ -352,14 +374,14 @@ fn plan_job(
     let speeds = timing.speeds;
     let token_s = speeds.token_s(kernel.name, config.linear_weights(), bytes, threads);
     let prompt_s = |tokens| speeds.prompt_s(kernel.name, config.linear_weights(), tokens, threads);
-    // Load, check, prefill window, prompt and decode window, bandwidth window, idle windows.
+    // Load, check, prefill window, prompt and decode window, bandwidth and compute windows, idle windows.
     let round_s = speeds.load_s(config.linear_weights(), bytes)
         + prompt_s(CHECK_PROMPT)
         + f64::from(CHECK_CONTINUATION) * token_s
         + prompt_s(prefill).max(timing.window_s)
         + prompt_s(prefill)
         + (f64::from(decode) * token_s).max(timing.window_s)
-        + (0.3 * timing.window_s).max(0.1)
+        + 2.0 * (0.3 * timing.window_s).max(0.1)
         + 2.0 * timing.idle_s;
     let skip = if let Err(missing) = machine.cpu.require(kernel.requires) {
         Some(missing.to_string())
@@ -474,8 +496,76 @@ fn runnable(cpu: &Cpu) -> Vec<&'static KernelVariant> {
         .collect()
 }
 
-/// The variants that match the patterns, in the order of the registry.
-fn select(patterns: &[String], cpu: &Cpu) -> Result<Vec<&'static KernelVariant>, PlanError> {
+/// The patterns that stand for what `bitbench tune` chose: for which weights, and for which phase.
+fn tuned_pattern(pattern: &str) -> Option<(Precision, tune::Phase)> {
+    match pattern {
+        "tuned" => Some((Precision::Ternary, tune::Phase::Decode)),
+        "tuned-prefill" => Some((Precision::Ternary, tune::Phase::Prefill)),
+        "tuned-half" => Some((Precision::Half, tune::Phase::Decode)),
+        "tuned-half-prefill" => Some((Precision::Half, tune::Phase::Prefill)),
+        _ => None,
+    }
+}
+
+/// The patterns, with the variants that were tuned for these layers and threads by their names: a record says what ran.
+fn name_tuned(
+    patterns: &[String],
+    model: &str,
+    config: &Config,
+    threads: u32,
+    choices: &Choices,
+    cpu: &Cpu,
+) -> Result<Vec<String>, PlanError> {
+    if patterns.iter().all(|p| tuned_pattern(p).is_none()) {
+        return Ok(patterns.to_vec());
+    }
+    let path = choices.tuned.as_deref().unwrap_or(Path::new(TUNED_FILE));
+    let mut command = format!("bitbench tune --model {model}");
+    if let Some(path) = &choices.tuned {
+        command.push_str(&format!(" --out {}", path.display()));
+    }
+    let tuned = Tuned::load(path, &Fingerprint::of_this_host(cpu), &command)?;
+    let shapes = layer_shapes(config);
+    let mut named = Vec::new();
+    for pattern in patterns {
+        let Some((precision, phase)) = tuned_pattern(pattern) else {
+            named.push(pattern.clone());
+            continue;
+        };
+        let choice = tuned.choice(config.layers, &shapes, phase, precision, threads);
+        let choice = choice.ok_or_else(|| {
+            let known = tuned.model(config.layers, &shapes);
+            let (what, command) = match known {
+                None => (format!("choice for {model}"), command.clone()),
+                Some(known) => {
+                    // What was tuned is replaced, so the numbers there are must be in the list again.
+                    let mut all: Vec<u32> = known.choices.iter().map(|c| c.threads).collect();
+                    all.push(threads);
+                    all.sort_unstable();
+                    all.dedup();
+                    let all: Vec<String> = all.iter().map(u32::to_string).collect();
+                    (
+                        format!("choice of {pattern} for {model} with threads = {threads}"),
+                        format!("{command} --threads {}", all.join(",")),
+                    )
+                }
+            };
+            StoredError::NoChoice {
+                path: path.to_owned(),
+                what,
+                command,
+            }
+        })?;
+        named.push(choice.kernel.clone());
+    }
+    Ok(named)
+}
+
+/// The variants that match the patterns, with their places in the registry, in its order.
+fn select(
+    patterns: &[String],
+    cpu: &Cpu,
+) -> Result<Vec<(usize, &'static KernelVariant)>, PlanError> {
     let best_half = kernels::best(Family::F16, cpu).name;
     let fits = |pattern: &str, name: &str| match pattern {
         BEST_HALF => name == best_half,
@@ -493,8 +583,18 @@ fn select(patterns: &[String], cpu: &Cpu) -> Result<Vec<&'static KernelVariant>,
     Ok(kernels::VARIANTS
         .iter()
         .copied()
-        .filter(|k| patterns.iter().any(|p| fits(p, k.name)))
+        .enumerate()
+        .filter(|(_, k)| patterns.iter().any(|p| fits(p, k.name)))
         .collect())
+}
+
+/// Name and hyperparameters of a shape, or of the file at this path.
+///
+/// # Errors
+/// See [`PlanError`].
+pub fn model_config(name: &str) -> Result<(String, Config), PlanError> {
+    let subject = resolve(&suite::load_shapes()?, name)?;
+    Ok((subject.name, subject.config))
 }
 
 /// A shape of this name, or the file at this path.

@@ -67,6 +67,9 @@ pub struct Runner<'a> {
     start: Instant,
 }
 
+/// What a window gave: the worker's reply, the energy, and when it began in nanoseconds after the start of this process.
+type Window = (WindowReply, Energy, u64);
+
 /// Why a round gave no figure, or why the run cannot go on.
 enum Stop {
     Failed(String),
@@ -225,6 +228,15 @@ impl<'a> Runner<'a> {
         };
         let read = self.window(&mut worker, &request, limit)?;
         self.record(place, Phase::ReadBandwidth, 0, read)?;
+        let request = Request::ComputePeak {
+            least_ns: (window_ns / 4).max(100_000_000),
+        };
+        match self.try_window(&mut worker, &request, limit) {
+            Ok(reply) => self.record(place, Phase::ComputePeak, 0, reply?)?,
+            // No yardstick is no fault of the job; what rests on it is missing from the report.
+            Err(WorkerError::Refused(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
 
         let now = memory::of_process(worker.id());
         self.journal.append(&Record::Memory(Memory {
@@ -397,17 +409,27 @@ impl<'a> Runner<'a> {
         worker: &mut Process,
         request: &Request,
         limit: Duration,
-    ) -> Result<(WindowReply, Energy, u64), Stop> {
+    ) -> Result<Window, Stop> {
+        self.try_window(worker, request, limit)?
+    }
+
+    /// The same, with what the worker said in the place of a failure of the job.
+    fn try_window(
+        &mut self,
+        worker: &mut Process,
+        request: &Request,
+        limit: Duration,
+    ) -> Result<Result<Window, Stop>, WorkerError> {
         let at_ns = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let window = self.meter.begin();
         let reply = worker.ask(request, limit);
         let energy = self.meter.end(window);
-        match reply? {
+        Ok(match reply? {
             Reply::Window(reply) => Ok((reply, energy, at_ns)),
             other => Err(Stop::Failed(format!(
                 "the worker did not say what it measured: {other:?}"
             ))),
-        }
+        })
     }
 
     fn record(
@@ -415,7 +437,7 @@ impl<'a> Runner<'a> {
         place: &Place,
         phase: Phase,
         tokens: u32,
-        (reply, energy, at_ns): (WindowReply, Energy, u64),
+        (reply, energy, at_ns): Window,
     ) -> Result<(), Stop> {
         if reply.durations_ns.is_empty() || reply.durations_ns.contains(&0) {
             return Err(Stop::Failed("the worker measured nothing".to_owned()));
@@ -426,6 +448,8 @@ impl<'a> Runner<'a> {
             at_ns,
             tokens,
             bytes: reply.bytes,
+            operations: reply.operations,
+            peak: reply.peak,
             durations_ns: reply.durations_ns,
             token_durations_ns: reply.token_durations_ns,
             digest: reply.digest,
@@ -473,7 +497,7 @@ fn expect_done(reply: Reply) -> Result<(), Stop> {
 }
 
 /// The order of a round: a Fisher-Yates shuffle by a portable generator, so that the seed in the record gives it again.
-fn order(seed: u64, round: u32, jobs: usize) -> Vec<usize> {
+pub(crate) fn order(seed: u64, round: u32, jobs: usize) -> Vec<usize> {
     let mut random = Pcg64Mcg::new(u128::from(seed) << 64 | u128::from(round) << 1 | 1);
     let mut order: Vec<usize> = (0..jobs).collect();
     for last in (1..jobs).rev() {

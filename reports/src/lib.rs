@@ -3,6 +3,7 @@
 //! A run appends [`record::Record`] lines to `records.jsonl`; nothing else is stored. Every table and page is a function of
 //! those lines: [`round`] reduces one round to one number of each kind, [`summary`] turns rounds into figures with a spread,
 //! [`compare`] joins each row to its baseline, [`columns`] says what a table shows, and [`render`] writes it.
+//! [`roofline`] is apart: the limits of a machine, measured by a command of their own.
 #![forbid(unsafe_code)]
 
 mod cell;
@@ -11,6 +12,7 @@ pub mod compare;
 pub mod record;
 pub mod render;
 pub mod report;
+pub mod roofline;
 pub mod round;
 pub mod stats;
 pub mod summary;

@@ -8,8 +8,13 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-/// Number of the stored format. Raised whenever an older reader would misread a newer file.
-pub const SCHEMA: u32 = 1;
+/// Number of the stored format. Raised whenever an older reader would misread a newer file or not get through it.
+///
+/// 2 added the window of the compute peak.
+pub const SCHEMA: u32 = 2;
+
+/// The oldest format that is still read: what it did not store is missing, never zero.
+pub const OLDEST_SCHEMA: u32 = 1;
 
 /// The name of the record file inside a results folder.
 pub const FILE_NAME: &str = "records.jsonl";
@@ -303,6 +308,8 @@ pub enum Phase {
     Decode,
     /// A plain read of the packed weights by all threads: the bandwidth that decode is held against.
     ReadBandwidth,
+    /// Multiply-adds in registers on all threads, with the instructions of the kernel: the peak that prefill is held against.
+    ComputePeak,
 }
 
 /// One finished measuring window: one or more repetitions of a phase in one worker.
@@ -315,10 +322,16 @@ pub struct Sample {
     pub phase: Phase,
     /// Start of the window in nanoseconds after the start of the process that wrote it.
     pub at_ns: u64,
-    /// Tokens in each repetition (0 for idle and bandwidth).
+    /// Tokens in each repetition (0 for idle, bandwidth and compute peak).
     pub tokens: u32,
     /// Bytes read in each repetition (bandwidth only).
     pub bytes: Option<u64>,
+    /// Operations of each repetition, a multiply-add counting as two (compute peak only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operations: Option<u64>,
+    /// Name of the peak, such as `int8-avx2` (compute peak only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak: Option<String>,
     /// Duration of each repetition, timed by the worker.
     pub durations_ns: Vec<u64>,
     /// Decode: duration of each token, repetition after repetition.
@@ -493,7 +506,9 @@ pub enum ReadError {
         message: String,
     },
     /// The file was written in another format.
-    #[error("{path}: written in record format {found}; this bitbench reads format {SCHEMA}")]
+    #[error(
+        "{path}: written in record format {found}; this bitbench reads formats {OLDEST_SCHEMA} to {SCHEMA}"
+    )]
     Schema {
         /// The file.
         path: PathBuf,
@@ -582,7 +597,7 @@ fn parse_run(path: &Path, line: &[u8]) -> Result<Run, ReadError> {
     if head.record != "run" {
         return Err(no_run());
     }
-    if head.schema != SCHEMA {
+    if !(OLDEST_SCHEMA..=SCHEMA).contains(&head.schema) {
         return Err(ReadError::Schema {
             path: path.to_owned(),
             found: head.schema,

@@ -34,6 +34,15 @@ pub struct Round {
     pub decode_gb_per_second: Reading,
     /// The former over the read bandwidth of the same round, in percent.
     pub bandwidth_share_percent: Reading,
+    /// Multiply-adds in registers with the instructions of the kernel, in 10^9 operations per second, a multiply-add being two.
+    pub compute_peak_gop_per_second: Reading,
+    /// Operations of the linear layers over the median duration of a prefill, in 10^9 operations per second.
+    pub prefill_gop_per_second: Reading,
+    /// The former over the compute peak of the same round, in percent.
+    pub prefill_compute_share_percent: Reading,
+    /// Operations of the linear layers for one token times decode tokens/s over the compute peak of the same round, in
+    /// percent.
+    pub decode_compute_share_percent: Reading,
     /// Largest resident set of the process, in bytes.
     pub peak_bytes: Reading,
     /// Anonymous pages after the last window, in bytes.
@@ -80,6 +89,7 @@ impl Round {
         let prefill = lines.newest(Phase::Prefill);
         let decode = lines.newest(Phase::Decode);
         let bandwidth = lines.newest(Phase::ReadBandwidth);
+        let compute = lines.newest(Phase::ComputePeak);
         let loaded = newest(&lines.loaded, |l| &l.place);
         let memory = newest(&lines.memory, |m| &m.place);
 
@@ -94,6 +104,17 @@ impl Round {
             ),
             _ => None,
         };
+        let compute_peak = compute.map(operations_of);
+        let operations = |speed: &Reading| match (loaded, speed) {
+            (Some(loaded), Some(speed)) => Some(
+                speed
+                    .clone()
+                    .map(|speed| operations_per_token(loaded) * speed * 1e-9),
+            ),
+            _ => None,
+        };
+        let prefill_operations = operations(&prefill_tokens_per_second);
+        let decode_operations = operations(&decode_tokens_per_second);
         Round {
             number,
             load_seconds: loaded.map(|l| Ok(l.duration_ns as f64 * 1e-9)),
@@ -103,6 +124,10 @@ impl Round {
             bandwidth_share_percent: share_percent(&decode_bandwidth, &read_bandwidth),
             decode_gb_per_second: decode_bandwidth,
             read_bandwidth_gb_per_second: read_bandwidth,
+            prefill_compute_share_percent: share_percent(&prefill_operations, &compute_peak),
+            decode_compute_share_percent: share_percent(&decode_operations, &compute_peak),
+            prefill_gop_per_second: prefill_operations,
+            compute_peak_gop_per_second: compute_peak,
             peak_bytes: memory.map(|m| bytes(m.peak_bytes)),
             anonymous_bytes: memory.map(|m| bytes(m.anonymous_bytes)),
             file_bytes: memory.map(|m| bytes(m.file_bytes)),
@@ -252,6 +277,18 @@ fn tokens_per_second(sample: &Sample) -> Result<f64, String> {
 fn bandwidth_of(sample: &Sample) -> Result<f64, String> {
     let bytes = sample.bytes.ok_or("the window does not tell its bytes")?;
     Ok(bytes as f64 / median_seconds(sample)? * 1e-9)
+}
+
+fn operations_of(sample: &Sample) -> Result<f64, String> {
+    let operations = sample
+        .operations
+        .ok_or("the window does not tell its operations")?;
+    Ok(operations as f64 / median_seconds(sample)? * 1e-9)
+}
+
+/// A multiply and an add for each weight of the linear layers; attention and head are not counted.
+fn operations_per_token(loaded: &Loaded) -> f64 {
+    2.0 * loaded.linear_weights as f64
 }
 
 /// Weights once, and the keys and values of the mean position attended: the prompt and half of what is decoded.

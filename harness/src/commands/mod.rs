@@ -19,7 +19,9 @@ pub mod generate;
 pub mod list;
 pub mod logits;
 pub mod report;
+pub mod roofline;
 pub mod run;
+pub mod tune;
 
 use crate::{progress, worker};
 use bitbench_engine::cpu::Cpu;
@@ -42,6 +44,7 @@ Start with:
   bitbench run --suite x86-energy --quick     a first table within a minute
   bitbench run --suite x86-energy             the whole suite
   bitbench doctor                             what can be measured on this machine
+  bitbench roofline                           how fast this machine reads and multiplies
 
 Exit codes: 0 done; 1 a job failed inside a finished run; 2 wrong usage or input;
 3 a required energy source is absent; 4 internal error; 130 interrupted.";
@@ -55,6 +58,10 @@ pub enum Command {
     List(list::Arguments),
     /// Write the report of a finished or interrupted run again
     Report(report::Arguments),
+    /// Measure what this machine allows: read bandwidth and multiply-add peaks
+    Roofline(roofline::Arguments),
+    /// Find the fastest kernel and number of threads for a model on this machine
+    Tune(tune::Arguments),
     /// Say what can be measured on this machine, and what would help
     Doctor(doctor::Arguments),
     /// Generate text with a model file
@@ -132,6 +139,8 @@ pub fn dispatch(cli: Cli) -> Result<Code, CommandError> {
         Command::Run(arguments) => run::run(&arguments),
         Command::List(arguments) => list::list(&arguments),
         Command::Report(arguments) => report::report(&arguments),
+        Command::Roofline(arguments) => roofline::roofline(&arguments),
+        Command::Tune(arguments) => tune::tune(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Generate(arguments) => generate::generate(&arguments),
         Command::Logits(arguments) => logits::logits(&arguments),

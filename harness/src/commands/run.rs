@@ -40,12 +40,16 @@ pub struct Arguments {
     /// marked so: it answers what a ternary version of the model would cost here
     #[arg(long)]
     ternarize: bool,
-    /// Kernel variants in the place of the suite's, such as 'i2s-*'; can be given more than once
+    /// Kernel variants in the place of the suite's, such as 'i2s-*', or `tuned` for what `bitbench tune` chose; can be given
+    /// more than once
     #[arg(long, value_name = "PATTERN")]
     kernel: Vec<String>,
     /// Numbers of threads in the place of the suite's, such as 1,2 or physical
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     threads: Vec<Threads>,
+    /// What `bitbench tune` stored, for --kernel tuned [default: bitbench-results/tuned.toml]
+    #[arg(long, value_name = "FILE")]
+    tuned: Option<PathBuf>,
     /// The shortened form of the suite
     #[arg(long)]
     quick: bool,
@@ -78,6 +82,7 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
         ternarize: arguments.ternarize,
         kernels: arguments.kernel.clone(),
         threads: arguments.threads.clone(),
+        tuned: arguments.tuned.clone(),
         quick: arguments.quick,
     };
     let machine = Machine {
@@ -168,7 +173,7 @@ pub(super) fn write_report(folder: &Path) -> Result<Report, CommandError> {
     let written = render::write_all(folder, &records).map_err(CommandError::internal)?;
     let report = Report::new(&records);
     let terminal = std::io::stdout().is_terminal();
-    let width = if terminal { terminal_width() } else { 80 };
+    let width = output_width();
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     progress::say(&render::terminal::render(&report, width, colour));
     for path in written {
@@ -177,7 +182,11 @@ pub(super) fn write_report(folder: &Path) -> Result<Report, CommandError> {
     Ok(report)
 }
 
-fn terminal_width() -> usize {
+/// Characters of a line of standard output: those of the terminal, or 80.
+pub(super) fn output_width() -> usize {
+    if !std::io::stdout().is_terminal() {
+        return 80;
+    }
     rustix::termios::tcgetwinsize(std::io::stdout())
         .map_or(80, |size| usize::from(size.ws_col).max(40))
 }
@@ -338,7 +347,7 @@ fn print_plan(plan: &Plan, energy: &EnergySourceInfo) {
 }
 
 /// A seed that differs from run to run; it is in the record.
-fn seed() -> u64 {
+pub(super) fn seed() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -79,6 +79,12 @@ pub enum Request {
         /// Repeat until this much time has passed, in nanoseconds.
         least_ns: u64,
     },
+    /// Multiply and add in registers with all threads and the instructions of the loaded kernel, again and again. An engine
+    /// without such a yardstick refuses, and is measured all the same.
+    ComputePeak {
+        /// Repeat until this much time has passed, in nanoseconds.
+        least_ns: u64,
+    },
 }
 
 /// What a worker answers.
@@ -138,6 +144,12 @@ pub struct WindowReply {
     pub token_durations_ns: Vec<u64>,
     /// Bandwidth: bytes read in each repetition.
     pub bytes: Option<u64>,
+    /// Compute peak: operations of each repetition, a multiply-add counting as two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operations: Option<u64>,
+    /// Compute peak: its name, such as `int8-avx2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak: Option<String>,
     /// Hash of the tokens of one repetition; the worker fails the request if its repetitions differ.
     pub digest: Option<String>,
 }

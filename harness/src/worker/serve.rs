@@ -1,7 +1,7 @@
 //! The embedded engine as a worker.
 
 use super::protocol::{LoadedReply, ModelSource, PROTOCOL, Reply, Request, WindowReply};
-use bitbench_engine::cpu::Cpu;
+use bitbench_engine::cpu::{Cpu, Unsupported};
 use bitbench_engine::kernels;
 use bitbench_engine::model::Model;
 use bitbench_engine::network::Network;
@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 
 /// Most repetitions of a window: a window never grows without bound, however fast the work.
 const MOST_REPETITIONS: usize = 100_000;
+
+/// Shortest repetition of the compute peak: far longer than it takes to start the threads on it.
+const PEAK_REPETITION: Duration = Duration::from_millis(2);
 
 /// Answers requests until standard input ends.
 ///
@@ -140,6 +143,30 @@ impl Worker {
                     reply.durations_ns.push(nanoseconds(start.elapsed()));
                     std::hint::black_box(checksum);
                     reply.bytes = Some(bytes);
+                }
+                Ok(Reply::Window(reply))
+            }
+            Request::ComputePeak { least_ns } => {
+                let cpu = self.cpu;
+                let session = self.session()?;
+                let (kernel, pool) = (session.network().kernel(), session.pool());
+                let peak = kernel
+                    .peak()
+                    .ok_or_else(|| format!("no multiply-add peak is known for {}", kernel.name))?;
+                let lacks = |missing: Unsupported| missing.to_string();
+                let repeats = peak
+                    .repeats_for(&cpu, pool, PEAK_REPETITION)
+                    .map_err(lacks)?;
+                let mut reply = WindowReply {
+                    peak: Some(peak.name.to_owned()),
+                    ..WindowReply::default()
+                };
+                let begin = Instant::now();
+                while !enough(&reply, begin, least_ns) {
+                    let start = Instant::now();
+                    let operations = peak.run(&cpu, pool, repeats).map_err(lacks)?;
+                    reply.durations_ns.push(nanoseconds(start.elapsed()));
+                    reply.operations = Some(operations);
                 }
                 Ok(Reply::Window(reply))
             }

@@ -9,6 +9,7 @@ mod energy;
 #[path = "../../../engine/tests/support/mod.rs"]
 mod gguf;
 mod hostile;
+mod limits;
 mod plain_run;
 mod support;
 mod text;

@@ -37,8 +37,20 @@ fn a_run_on_each_fixture_leaves_records_and_pages() {
         let ended = outcomes(&records.lines);
         assert_eq!(ended.len(), 2 * jobs.len(), "two rounds");
         assert!(ended.iter().all(|(_, o)| **o == Outcome::Measured));
-        for phase in [Phase::Prefill, Phase::Decode, Phase::ReadBandwidth] {
+        for phase in [
+            Phase::Prefill,
+            Phase::Decode,
+            Phase::ReadBandwidth,
+            Phase::ComputePeak,
+        ] {
             assert_eq!(samples_of(&records.lines, phase).count(), 2 * jobs.len());
+        }
+        for sample in samples_of(&records.lines, Phase::ComputePeak) {
+            let peak = sample.peak.as_deref().unwrap();
+            let job = &sample.place.job;
+            let half = job.contains("/f16-") || job.contains("/bf16-");
+            assert_eq!(half, !peak.starts_with("int8-"), "{job}: {peak}");
+            assert!(sample.operations.unwrap() > 0);
         }
         let lines = bench.read(&format!("{out}/records.jsonl"));
         assert_eq!(lines.lines().count(), 1 + records.lines.len());
@@ -46,10 +58,16 @@ fn a_run_on_each_fixture_leaves_records_and_pages() {
         for job in jobs {
             let row = &csv[&job.id];
             assert_eq!(row["status"], "measured");
-            for column in ["decode_tokens_per_second", "prefill_tokens_per_second"] {
+            for column in [
+                "decode_tokens_per_second",
+                "prefill_tokens_per_second",
+                "prefill_compute_share_percent",
+            ] {
                 assert!(row[column].parse::<f64>().unwrap() > 0.0, "{column}");
             }
             assert_eq!(row["decode_tokens_per_second_n"], "2");
+            let limit = row["decode_limit"].as_str();
+            assert!(["memory", "compute"].contains(&limit), "{limit}");
         }
         assert!(!bench.has(&format!("{out}/.check")));
         let left = std::fs::read_dir(bench.path().join(&out)).unwrap();

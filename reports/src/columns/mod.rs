@@ -8,8 +8,11 @@ use crate::summary::Summary;
 mod anonymous_mb;
 mod bandwidth_share_percent;
 mod bits_per_weight;
+mod compute_peak_gop_per_second;
+mod decode_compute_share_percent;
 mod decode_gb_per_second;
 mod decode_joules_per_token;
+mod decode_limit;
 mod decode_net_joules_per_token;
 mod decode_speedup;
 mod decode_tokens;
@@ -25,6 +28,8 @@ mod load_seconds;
 mod model;
 mod peak_mb;
 mod precision;
+mod prefill_compute_share_percent;
+mod prefill_gop_per_second;
 mod prefill_joules_per_token;
 mod prefill_speedup;
 mod prefill_tokens;
@@ -147,4 +152,9 @@ pub static COLUMNS: &[&Column] = &[
     &decode_gb_per_second::COLUMN,
     &read_bandwidth_gb_per_second::COLUMN,
     &bandwidth_share_percent::COLUMN,
+    &prefill_gop_per_second::COLUMN,
+    &compute_peak_gop_per_second::COLUMN,
+    &prefill_compute_share_percent::COLUMN,
+    &decode_compute_share_percent::COLUMN,
+    &decode_limit::COLUMN,
 ];

@@ -103,7 +103,7 @@ pub(super) fn plain(text: &str) -> String {
 }
 
 /// Breaks a text at spaces into lines of at most `width` characters; a longer word has a line of its own.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {

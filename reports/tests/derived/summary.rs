@@ -65,6 +65,72 @@ fn repetitions_of_a_process_are_one_number() {
 }
 
 #[test]
+fn shares_of_the_limits_are_those_of_the_same_round() {
+    let mut lines = measured();
+    for sample in support::samples_mut(&mut lines).filter(|s| s.place.job == ROW) {
+        let (tokens, operations, duration_ns) = match sample.phase {
+            // 679477248 weights, two operations each: 1.36 s for ten tokens at 10 GOP/s, half of a peak of 20.
+            Phase::Prefill => (10, None, 1_358_954_496),
+            Phase::Decode => (1, None, 1_358_954_496),
+            Phase::ComputePeak => (0, Some(20_000_000_000), 1_000_000_000),
+            _ => continue,
+        };
+        (sample.tokens, sample.operations) = (tokens, operations);
+        sample.durations_ns = vec![duration_ns];
+    }
+    let of_row = summary(&lines, ROW);
+    let median = |reading| of_row.figure(reading).unwrap().median;
+    assert!((median(|r| &r.prefill_gop_per_second) - 10.0).abs() < 1e-9);
+    assert!((median(|r| &r.compute_peak_gop_per_second) - 20.0).abs() < 1e-9);
+    assert!((median(|r| &r.prefill_compute_share_percent) - 50.0).abs() < 1e-9);
+    assert!((median(|r| &r.decode_compute_share_percent) - 5.0).abs() < 1e-9);
+}
+
+/// The text of one cell; nothing where there is no figure.
+fn cell(lines: &[Record], id: &str) -> Option<String> {
+    use bitbench_reports::columns::{COLUMNS, Cell};
+    let column = COLUMNS.iter().find(|column| column.id == id).unwrap();
+    let report = report(lines);
+    let row = report.rows.iter().find(|row| row.summary.job.id == ROW);
+    match (column.cell)(row.unwrap()) {
+        Cell::Missing(_) => None,
+        Cell::Text { text, .. } => Some(text),
+        Cell::Number { value, .. } => Some(value.to_string()),
+    }
+}
+
+#[test]
+fn decode_is_bound_by_what_takes_longer() {
+    let mut lines = measured();
+    assert_eq!(cell(&lines, "decode_limit").as_deref(), Some("memory"));
+    for sample in phase(&mut lines, ROW, Phase::ComputePeak) {
+        sample.durations_ns.iter_mut().for_each(|ns| *ns *= 100);
+    }
+    assert_eq!(cell(&lines, "decode_limit").as_deref(), Some("compute"));
+}
+
+#[test]
+fn a_run_of_the_first_format_is_read_and_what_it_did_not_store_is_missing() {
+    let mut lines = measured();
+    let complete = summary(&lines, ROW);
+    lines.retain(|line| !matches!(line, Record::Sample(s) if s.phase == Phase::ComputePeak));
+    let Record::Run(run) = &mut lines[0] else {
+        panic!("the first line is the run");
+    };
+    run.schema = OLDEST_SCHEMA;
+    assert_eq!(decode(&summary(&lines, ROW)), decode(&complete));
+    for id in [
+        "compute_peak_gop_per_second",
+        "prefill_compute_share_percent",
+        "decode_compute_share_percent",
+        "decode_limit",
+    ] {
+        assert_eq!(cell(&lines, id), None, "{id}");
+    }
+    assert!(cell(&lines, "bandwidth_share_percent").is_some());
+}
+
+#[test]
 fn a_single_round_has_no_spread() {
     assert_eq!(Figure::of(&[]), None);
     assert_eq!(Figure::of(&[4.0]).unwrap().mad, None);

@@ -235,6 +235,8 @@ pub(crate) fn round(source: &EnergySourceInfo, job: &Job, round: u32, process: u
             at_ns: 1_000_000_000,
             tokens,
             bytes,
+            operations: (phase == Phase::ComputePeak).then_some(2_000_000_000),
+            peak: (phase == Phase::ComputePeak).then(|| "int8-avx2".to_owned()),
             token_durations_ns: Vec::new(),
             digest: (tokens > 0).then(|| format!("blake3:{}", job.model.name)),
             energy: energy(source, seconds.iter().sum(), watts),
@@ -244,6 +246,8 @@ pub(crate) fn round(source: &EnergySourceInfo, job: &Job, round: u32, process: u
     let prefill = f64::from(PROMPT) / (speed.prefill * jitter);
     let decode = f64::from(GENERATED) / (speed.decode * jitter);
     let bandwidth = linear_bytes as f64 / (20e9 * jitter);
+    // 200 GOP/s for each thread.
+    let peak = 0.01 / (f64::from(job.threads) * jitter);
     vec![
         Record::Loaded(Loaded {
             place: place.clone(),
@@ -263,6 +267,13 @@ pub(crate) fn round(source: &EnergySourceInfo, job: &Job, round: u32, process: u
             Some(linear_bytes),
             &[bandwidth, bandwidth * 1.01, bandwidth * 0.99],
             10.0,
+        ),
+        sample(
+            Phase::ComputePeak,
+            0,
+            None,
+            &[peak, peak * 1.01, peak * 0.99],
+            speed.watts,
         ),
         sample(
             Phase::Prefill,

@@ -1,0 +1,46 @@
+//! Limit of the byte matrix product of Armv8.6: a 2x8 by 8x2 product added to four 32-bit sums.
+#![expect(
+    unsafe_code,
+    reason = "calls across the target-feature boundary, and one instruction that has no stable intrinsic"
+)]
+
+use super::{Numbers, Peak};
+use crate::cpu::NeonI8mm;
+use std::arch::aarch64::*;
+use std::arch::asm;
+
+/// Up to four instructions a cycle for a latency of four.
+const SUMS: usize = 20;
+
+pub(super) static INT8: Peak = Peak {
+    name: "int8-neon-i8mm",
+    numbers: Numbers::Int8,
+    instruction: "smmla",
+    requires: NeonI8mm::FEATURES,
+    operations: 2 * (SUMS * 32) as u64,
+    run: |cpu, repeats| {
+        let proof = cpu.neon_i8mm()?;
+        // SAFETY: `proof` exists only where these features were detected.
+        Ok(unsafe { int8(proof, repeats) })
+    },
+};
+
+#[target_feature(enable = "neon,i8mm")]
+fn int8(_: NeonI8mm, repeats: u64) -> u64 {
+    let one = vdupq_n_s8(1);
+    let mut sums = [vdupq_n_s32(0); SUMS];
+    for _ in 0..repeats {
+        for sum in &mut sums {
+            // Assembly that is not `pure` is never left out and never shared.
+            // SAFETY: the instruction reads and writes registers alone.
+            unsafe {
+                asm!("smmla {0:v}.4s, {1:v}.16b, {1:v}.16b", inout(vreg) *sum, in(vreg) one, options(nomem, nostack, preserves_flags));
+            }
+        }
+    }
+    let mut total = 0;
+    for sum in sums {
+        total += u64::from(vaddvq_s32(sum).cast_unsigned());
+    }
+    total
+}
