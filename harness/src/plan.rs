@@ -22,8 +22,12 @@ pub const CHECK_CONTINUATION: u32 = 8;
 const MEMORY_SHARE: f64 = 0.9;
 /// What a worker takes beside weights and KV cache: code, working memory of a 512-token batch.
 const WORKER_BYTES: u64 = 128 << 20;
-/// The pattern of the fastest half-precision variant this CPU runs.
-const BEST_HALF: &str = "f16-best";
+/// The pattern of the best variant of family F16 that this CPU runs.
+const BEST_F16: &str = "f16-best";
+/// The pattern of the best variant of each half-precision family: the report takes the faster one as baseline, phase by phase.
+const BEST_HALF: &str = "half-best";
+/// The half-precision families.
+const HALF: [Family; 2] = [Family::F16, Family::Bf16];
 
 /// What the command line changes in a suite.
 #[derive(Debug, Clone, Default)]
@@ -476,9 +480,10 @@ fn runnable(cpu: &Cpu) -> Vec<&'static KernelVariant> {
 
 /// The variants that match the patterns, in the order of the registry.
 fn select(patterns: &[String], cpu: &Cpu) -> Result<Vec<&'static KernelVariant>, PlanError> {
-    let best_half = kernels::best(Family::F16, cpu).name;
+    let is_best = |family: Family, name: &str| kernels::best(family, cpu).name == name;
     let fits = |pattern: &str, name: &str| match pattern {
-        BEST_HALF => name == best_half,
+        BEST_F16 => is_best(Family::F16, name),
+        BEST_HALF => HALF.iter().any(|family| is_best(*family, name)),
         _ => suite::matches(pattern, name),
     };
     for pattern in patterns {
