@@ -5,9 +5,7 @@
 //! multiplies pairs) of all its rows, and an activation is broadcast to all lanes. Sums need no addition across lanes, and a
 //! weight that was widened once is used by all tokens of a block. One register tile for each instruction set, a file each.
 
-#[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
-#[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
 
 use crate::buffer::PackedBytes;
