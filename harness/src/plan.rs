@@ -554,3 +554,22 @@ impl ModelSource {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_best_is_the_best_variant_of_each_half_precision_family() {
+        for cpu in [Cpu::scalar(), Cpu::detect()] {
+            let families = |pattern: &str| -> Vec<Family> {
+                let chosen = select(&[pattern.to_owned()], &cpu).expect("matches");
+                assert!(chosen.iter().all(|k| cpu.require(k.requires).is_ok()));
+                chosen.iter().map(|k| k.family).collect()
+            };
+            assert_eq!(families(BEST_HALF), HALF);
+            assert_eq!(families(BEST_F16), [Family::F16]);
+        }
+        assert!(HALF.iter().all(|family| !family.is_ternary()));
+    }
+}
