@@ -25,7 +25,6 @@ use crate::buffer::PackedBytes;
 use crate::cpu::{Cpu, Feature, Unsupported};
 use crate::grid::Tile;
 use crate::weights::LinearWeights;
-use std::ops::Range;
 
 /// How weights are stored and what the arithmetic is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -220,15 +219,4 @@ fn ternary_of<'w>(
             reason: matrix.not_ternary().to_owned(),
         }),
     }
-}
-
-/// The rows of `tile` in blocks of `block`: the thread split guarantees that it starts on one.
-fn row_blocks(rows: Range<usize>, block: usize) -> impl Iterator<Item = Range<usize>> {
-    debug_assert!(
-        rows.start.is_multiple_of(block),
-        "a stripe starts on a row block"
-    );
-    rows.clone()
-        .step_by(block)
-        .map(move |first| first..rows.end.min(first + block))
 }
