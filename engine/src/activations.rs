@@ -2,6 +2,7 @@
 
 use crate::ops::{self, SharedIsa};
 use crate::threads::Pool;
+use std::ops::Range;
 use std::sync::Mutex;
 
 /// The form activations take.
@@ -11,6 +12,8 @@ pub enum Preparation {
     Int8,
     /// Single precision, as they are.
     F32,
+    /// Single precision, and beside it rounded to bfloat16, ties to even.
+    F32AndBf16,
 }
 
 /// Columns are padded with zeros to a multiple of this, so that kernels need no tail for a ragged last block.
@@ -36,6 +39,7 @@ pub struct Activations {
     scales: Vec<f32>,
     sums: Vec<i32>,
     dense: Vec<f32>,
+    rounded: Vec<u16>,
 }
 
 impl Activations {
@@ -50,6 +54,7 @@ impl Activations {
             scales: Vec::new(),
             sums: Vec::new(),
             dense: Vec::new(),
+            rounded: Vec::new(),
         }
     }
 
@@ -63,13 +68,65 @@ impl Activations {
             "{} values in rows of {cols}",
             x.len()
         );
-        self.batch = x.len() / cols;
-        self.cols = cols;
-        self.stride = padded_stride(cols);
-        match self.form {
-            Preparation::Int8 => self.prepare_int8(x, pool, isa),
-            Preparation::F32 => self.prepare_f32(x),
+        self.prepare_with(x.len() / cols, cols, pool, isa, &|token, row| {
+            row.copy_from_slice(&x[token * cols..][..cols]);
+        });
+    }
+
+    /// Prepares `batch` tokens of `cols` values each that `write(token, values)` makes, so that they go to the first-level
+    /// cache and no further. Threads share out the tokens.
+    pub(crate) fn prepare_with(
+        &mut self,
+        batch: usize,
+        cols: usize,
+        pool: &Pool,
+        isa: SharedIsa,
+        write: &(dyn Fn(usize, &mut [f32]) + Sync),
+    ) {
+        let stride = padded_stride(cols);
+        (self.batch, self.cols, self.stride) = (batch, cols, stride);
+        let (int8, bf16) = (
+            self.form == Preparation::Int8,
+            self.form == Preparation::F32AndBf16,
+        );
+        let share = batch.div_ceil(pool.threads()).max(1);
+        // In int8, a row for each thread; else one for each token.
+        let rows = if int8 { batch.div_ceil(share) } else { batch };
+        self.dense.resize(rows * stride, 0.0);
+        let size = |used: bool, each: usize| if used { batch * each } else { 0 };
+        self.quantized.resize(size(int8, stride), 0);
+        self.scales.resize(size(int8, 1), 0.0);
+        self.sums.resize(size(int8, 1), 0);
+        self.rounded.resize(size(bf16, stride), 0);
+
+        let mut dense = self
+            .dense
+            .chunks_mut(if int8 { stride } else { share * stride });
+        let mut quantized = self.quantized.chunks_mut(share * stride);
+        let mut scales = self.scales.chunks_mut(share);
+        let mut sums = self.sums.chunks_mut(share);
+        let mut rounded = self.rounded.chunks_mut(share * stride);
+        let mut part = |first: usize| Part {
+            tokens: first..batch.min(first + share),
+            dense: dense.next().unwrap_or_default(),
+            quantized: quantized.next().unwrap_or_default(),
+            scales: scales.next().unwrap_or_default(),
+            sums: sums.next().unwrap_or_default(),
+            rounded: rounded.next().unwrap_or_default(),
+        };
+        if batch == 1 {
+            return part(0).prepare(cols, stride, isa, write);
         }
+        let parts: Vec<_> = (0..batch)
+            .step_by(share)
+            .map(|first| Mutex::new(Some(part(first))))
+            .collect();
+        pool.run(&|thread| {
+            let part = parts.get(thread).and_then(|p| p.lock().ok()?.take());
+            if let Some(part) = part {
+                part.prepare(cols, stride, isa, write);
+            }
+        });
     }
 
     /// Activations that are int8 already, shape `[batch][cols]`, with a scale for each token: to measure or test kernels on
@@ -102,55 +159,6 @@ impl Activations {
         (activations.quantized, activations.scales, activations.sums) =
             (quantized, scales.to_vec(), sums);
         activations
-    }
-
-    fn prepare_int8(&mut self, x: &[f32], pool: &Pool, isa: SharedIsa) {
-        let (batch, cols, stride) = (self.batch, self.cols, self.stride);
-        self.quantized.resize(batch * stride, 0);
-        self.scales.resize(batch, 0.0);
-        self.sums.resize(batch, 0);
-        let quantize = |x: &[f32], quantized: &mut [i8], scales: &mut [f32], sums: &mut [i32]| {
-            for (t, row) in quantized.chunks_exact_mut(stride).enumerate() {
-                let (values, padding) = row.split_at_mut(cols);
-                (scales[t], sums[t]) =
-                    ops::quantize_absmax(isa, &x[t * cols..][..cols], SMALLEST_ABSMAX, values);
-                padding.fill(0);
-            }
-        };
-        if batch == 1 {
-            quantize(x, &mut self.quantized, &mut self.scales, &mut self.sums);
-            return;
-        }
-        let share = batch.div_ceil(pool.threads());
-        let parts: Vec<_> = x
-            .chunks(share * cols)
-            .zip(self.quantized.chunks_mut(share * stride))
-            .zip(
-                self.scales
-                    .chunks_mut(share)
-                    .zip(self.sums.chunks_mut(share)),
-            )
-            .map(|part| Mutex::new(Some(part)))
-            .collect();
-        pool.run(&|thread| {
-            let part = parts.get(thread).and_then(|p| p.lock().ok()?.take());
-            if let Some(((x, quantized), (scales, sums))) = part {
-                quantize(x, quantized, scales, sums);
-            }
-        });
-    }
-
-    fn prepare_f32(&mut self, x: &[f32]) {
-        self.dense.resize(self.batch * self.stride, 0.0);
-        for (row, x) in self
-            .dense
-            .chunks_exact_mut(self.stride)
-            .zip(x.chunks_exact(self.cols))
-        {
-            let (values, padding) = row.split_at_mut(self.cols);
-            values.copy_from_slice(x);
-            padding.fill(0.0);
-        }
     }
 
     /// Tokens.
@@ -190,13 +198,28 @@ impl Activations {
     ///
     /// # Panics
     /// If these activations are not in single precision.
+    #[inline]
     pub fn f32(&self, token: usize) -> &[f32] {
-        assert_eq!(
+        assert_ne!(
             self.form,
-            Preparation::F32,
+            Preparation::Int8,
             "activations were prepared in another form"
         );
         &self.dense[token * self.stride..][..self.stride]
+    }
+
+    /// The bfloat16 bits of the values of one token, two columns together, padded as [`Activations::f32`] is.
+    ///
+    /// # Panics
+    /// If these activations are not in bfloat16.
+    #[inline]
+    pub fn bf16(&self, token: usize) -> &[[u16; 2]] {
+        assert_eq!(
+            self.form,
+            Preparation::F32AndBf16,
+            "activations were prepared in another form"
+        );
+        bytemuck::cast_slice(&self.rounded[token * self.stride..][..self.stride])
     }
 
     /// The output for an integer sum: the one place where ternary results get their scale, so that all variants agree
@@ -208,5 +231,45 @@ impl Activations {
     )]
     pub fn rescale(&self, token: usize, sum: i32, weight_scale: f32) -> f32 {
         sum as f32 * (self.scales[token] * weight_scale)
+    }
+}
+
+/// What one thread prepares: some tokens, and the memory of each form, empty where it is not used.
+struct Part<'a> {
+    tokens: Range<usize>,
+    /// `[tokens][stride]`, or a single row that all tokens pass through on their way to int8.
+    dense: &'a mut [f32],
+    quantized: &'a mut [i8],
+    scales: &'a mut [f32],
+    sums: &'a mut [i32],
+    rounded: &'a mut [u16],
+}
+
+impl Part<'_> {
+    fn prepare(
+        self,
+        cols: usize,
+        stride: usize,
+        isa: SharedIsa,
+        write: &(dyn Fn(usize, &mut [f32]) + Sync),
+    ) {
+        let int8 = !self.quantized.is_empty();
+        for (index, token) in self.tokens.enumerate() {
+            let from = if int8 { 0 } else { index * stride };
+            let row = &mut self.dense[from..][..stride];
+            let (values, padding) = row.split_at_mut(cols);
+            write(token, values);
+            if int8 {
+                let (out, padding) = self.quantized[index * stride..][..stride].split_at_mut(cols);
+                (self.scales[index], self.sums[index]) =
+                    ops::quantize_absmax(isa, values, SMALLEST_ABSMAX, out);
+                padding.fill(0);
+                continue;
+            }
+            padding.fill(0.0);
+            if !self.rounded.is_empty() {
+                ops::round_to_bf16(isa, row, &mut self.rounded[index * stride..][..stride]);
+            }
+        }
     }
 }

@@ -12,8 +12,11 @@ use crate::threads::Pool;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Query rows of one attention task: enough to make widening the keys cheap, few enough to share the work out evenly.
-const QUERIES_PER_TASK: usize = 32;
+/// Most query rows of one attention task: widening the keys is cheap from some dozens on, and the scores of 512 positions stay
+/// in the second-level cache.
+const QUERIES_PER_TASK: usize = 96;
+/// Attention tasks for each thread, at least, where there are tokens enough: later tokens see more positions and take longer.
+const TASKS_PER_THREAD: usize = 4;
 
 /// The threads, the instruction set and the working memory of a session.
 #[derive(Debug)]
@@ -31,8 +34,6 @@ pub(crate) struct Workspace {
 pub(crate) struct Buffers {
     /// Residual stream, `[tokens][hidden]`; after the pass, the output of the last norm.
     pub(crate) x: Vec<f32>,
-    /// `[tokens][hidden]`
-    normed: Vec<f32>,
     /// `[tokens][heads * head_dim]`
     query: Vec<f32>,
     /// `[tokens][kv_heads * head_dim]`
@@ -41,8 +42,6 @@ pub(crate) struct Buffers {
     value: Vec<f32>,
     /// What attention gives, `[tokens][heads * head_dim]`
     mixed: Vec<f32>,
-    /// The same after the sub-norm.
-    mixed_normed: Vec<f32>,
     /// `[tokens][ffn]`
     gate: Vec<f32>,
     /// `[tokens][ffn]`
@@ -65,7 +64,7 @@ pub(crate) fn forward(
         config.heads * config.head_dim,
         config.kv_heads * config.head_dim,
     );
-    let first_position = cache.positions();
+    let (batch, first_position) = (tokens.len(), cache.positions());
     let Workspace {
         pool,
         isa,
@@ -77,39 +76,42 @@ pub(crate) fn forward(
     let isa = *isa;
     let Buffers {
         x,
-        normed,
         query,
         key,
         value,
         mixed,
-        mixed_normed,
         gate,
         up,
         delta,
     } = buffers;
     for (buffer, width) in [
         (&mut *x, hidden),
-        (normed, hidden),
         (query, query_dims),
         (key, kv_dims),
         (value, kv_dims),
         (mixed, query_dims),
-        (mixed_normed, query_dims),
         (gate, ffn),
         (up, ffn),
         (delta, hidden),
     ] {
-        buffer.resize(tokens.len() * width, 0.0);
+        buffer.resize(batch * width, 0.0);
     }
-    rope.reach(first_position + tokens.len());
+    rope.reach(first_position + batch);
     let rope = &*rope;
 
-    for (token, x) in tokens.iter().zip(x.chunks_exact_mut(hidden)) {
-        network.embedding.unpack_row(*token as usize, x);
-    }
+    each_token(pool, x, hidden, &|token, x| {
+        network.embedding.unpack_row(tokens[token] as usize, x)
+    });
     for (index, layer) in network.layers.iter().enumerate() {
-        norm(pool, isa, x, hidden, &layer.attention_norm, eps, normed);
-        activations.prepare(normed, hidden, pool, isa);
+        activations.prepare_with(batch, hidden, pool, isa, &|token, row| {
+            ops::rms_norm(
+                isa,
+                &x[token * hidden..][..hidden],
+                &layer.attention_norm,
+                eps,
+                row,
+            );
+        });
         linear(
             pool,
             activations,
@@ -120,12 +122,12 @@ pub(crate) fn forward(
             ],
         );
         each_token(pool, query, query_dims, &|token, query| {
-            rope.turn(query, first_position + token)
+            ops::turn(isa, rope, query, first_position + token)
         });
         each_token(pool, key, kv_dims, &|token, key| {
-            rope.turn(key, first_position + token)
+            ops::turn(isa, rope, key, first_position + token)
         });
-        cache.store(index, first_position, key, value);
+        cache.store(index, first_position, key, value, pool);
         attention(
             pool,
             isa,
@@ -137,64 +139,51 @@ pub(crate) fn forward(
             mixed,
             scratch,
         );
-        let mixed = match &layer.attention_sub_norm {
-            Some(weight) => {
-                norm(pool, isa, mixed, query_dims, weight, eps, mixed_normed);
-                &*mixed_normed
+        activations.prepare_with(batch, query_dims, pool, isa, &|token, row| {
+            let mixed = &mixed[token * query_dims..][..query_dims];
+            match &layer.attention_sub_norm {
+                Some(weight) => ops::rms_norm(isa, mixed, weight, eps, row),
+                None => row.copy_from_slice(mixed),
             }
-            None => &*mixed,
-        };
-        activations.prepare(mixed, query_dims, pool, isa);
+        });
         linear(pool, activations, &mut [(&*layer.output, delta)]);
         each_token(pool, x, hidden, &|token, x| {
             ops::add(isa, x, &delta[token * hidden..][..hidden])
         });
 
-        norm(pool, isa, x, hidden, &layer.ffn_norm, eps, normed);
-        activations.prepare(normed, hidden, pool, isa);
+        activations.prepare_with(batch, hidden, pool, isa, &|token, row| {
+            ops::rms_norm(
+                isa,
+                &x[token * hidden..][..hidden],
+                &layer.ffn_norm,
+                eps,
+                row,
+            );
+        });
         linear(
             pool,
             activations,
             &mut [(&*layer.gate, gate), (&*layer.up, up)],
         );
-        each_token(pool, gate, ffn, &|token, gate| {
-            let up = &up[token * ffn..][..ffn];
+        activations.prepare_with(batch, ffn, pool, isa, &|token, row| {
+            let (gate, up) = (&gate[token * ffn..][..ffn], &up[token * ffn..][..ffn]);
             match config.activation() {
-                Activation::Silu => ops::silu_gate(isa, gate, up),
-                Activation::SquaredRelu => ops::squared_relu_gate(isa, gate, up),
+                Activation::Silu => ops::silu_gate(isa, gate, up, row),
+                Activation::SquaredRelu => ops::squared_relu_gate(isa, gate, up, row),
+            }
+            if let Some(weight) = &layer.ffn_sub_norm {
+                ops::rms_norm_in_place(isa, row, weight, eps);
             }
         });
-        let gated = match &layer.ffn_sub_norm {
-            Some(weight) => {
-                norm(pool, isa, gate, ffn, weight, eps, up);
-                &*up
-            }
-            None => &*gate,
-        };
-        activations.prepare(gated, ffn, pool, isa);
         linear(pool, activations, &mut [(&*layer.down, delta)]);
         each_token(pool, x, hidden, &|token, x| {
             ops::add(isa, x, &delta[token * hidden..][..hidden])
         });
     }
-    norm(pool, isa, x, hidden, &network.final_norm, eps, normed);
-    std::mem::swap(x, normed);
-    cache.advance(tokens.len());
-}
-
-/// RMSNorm of each token of `x`, `[tokens][width]`.
-fn norm(
-    pool: &Pool,
-    isa: SharedIsa,
-    x: &[f32],
-    width: usize,
-    weight: &[f32],
-    epsilon: f32,
-    out: &mut [f32],
-) {
-    each_token(pool, out, width, &|token, out| {
-        ops::rms_norm(isa, &x[token * width..][..width], weight, epsilon, out)
+    each_token(pool, x, hidden, &|_, x| {
+        ops::rms_norm_in_place(isa, x, &network.final_norm, eps);
     });
+    cache.advance(batch);
 }
 
 /// Multiplies the activations by some matrices that read them, in one region: threads share out the rows of each.
@@ -260,24 +249,28 @@ fn attention(
     let group = config.heads / config.kv_heads;
     #[expect(clippy::cast_precision_loss, reason = "dimensions of a head")]
     let scale = 1.0 / (dims as f32).sqrt();
-    // Query heads of one key-value head go together, unless that leaves threads without work.
-    let heads_per_task = if tokens == 1 && config.kv_heads < 2 * pool.threads() {
-        1
-    } else {
-        group
-    };
-    let grid = Grid::new(
-        mixed,
-        width,
-        (QUERIES_PER_TASK / heads_per_task).max(1),
-        heads_per_task * dims,
-    );
+    // Query heads of one key-value head go together: four of them cost little more than one. Where they do not fill a tile,
+    // threads without work are worse.
+    let heads_per_task =
+        if tokens == 1 && !group.is_multiple_of(4) && config.kv_heads < 2 * pool.threads() {
+            1
+        } else {
+            group
+        };
+    let least_blocks = (TASKS_PER_THREAD * pool.threads()).div_ceil(config.kv_heads);
+    let tokens_per_task = (QUERIES_PER_TASK / heads_per_task).min(tokens.div_ceil(least_blocks));
+    let grid = Grid::new(mixed, width, tokens_per_task.max(1), heads_per_task * dims);
     let next = AtomicUsize::new(0);
     pool.run(&|thread| {
         let Ok(mut scratch) = scratch[thread].lock() else {
             return;
         };
-        while let Some(mut tile) = grid.take(next.fetch_add(1, Ordering::Relaxed)) {
+        // The last tokens first: they take longest.
+        while let Some(index) = grid
+            .len()
+            .checked_sub(next.fetch_add(1, Ordering::Relaxed) + 1)
+            && let Some(mut tile) = grid.take(index)
+        {
             let kv_head = tile.cols().start / dims / group;
             let task = Attention {
                 queries: query,

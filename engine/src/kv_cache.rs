@@ -1,13 +1,19 @@
 //! Keys and values of the positions so far, in half precision.
 
 use crate::model::Config;
+use crate::threads::Pool;
 use crate::weights::saturate;
 use half::f16;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use memmap2::MmapMut;
 use std::io;
+use std::sync::Mutex;
 
-/// Keys and values, each `[layer][kv_head][capacity][head_dim]`. Pages are touched as positions are reached.
+/// Positions whose keys lie together, a lane each: what attention multiplies at once.
+pub(crate) const KEY_BLOCK: usize = 16;
+
+/// Keys, `[layer][kv_head][block of positions][head_dim][KEY_BLOCK]`, and values, `[layer][kv_head][capacity][head_dim]`. So a
+/// score is summed within its lane, as a weighted sum of values is. Pages are touched as positions are reached.
 #[derive(Debug)]
 pub(crate) struct KvCache {
     keys: MmapMut,
@@ -15,6 +21,8 @@ pub(crate) struct KvCache {
     kv_heads: usize,
     head_dim: usize,
     capacity: usize,
+    /// Positions there is memory for: the capacity, up to a whole block.
+    room: usize,
     positions: usize,
 }
 
@@ -24,22 +32,25 @@ impl KvCache {
     /// # Errors
     /// If the system has no memory for it: `capacity` comes from the user and from files.
     pub(crate) fn new(config: &Config, capacity: usize) -> io::Result<Self> {
+        let too_many = || io::Error::other("more bytes than there are addresses");
+        let room = capacity
+            .checked_next_multiple_of(KEY_BLOCK)
+            .ok_or_else(too_many)?;
         let sizes = [
             config.layers,
             config.kv_heads,
             config.head_dim,
             size_of::<u16>(),
         ];
-        let bytes = sizes.into_iter().try_fold(capacity, usize::checked_mul);
-        let bytes = bytes
-            .ok_or_else(|| io::Error::other("more bytes than there are addresses"))?
-            .max(2);
+        let bytes = sizes.into_iter().try_fold(room, usize::checked_mul);
+        let bytes = bytes.ok_or_else(too_many)?.max(2);
         Ok(KvCache {
             keys: MmapMut::map_anon(bytes)?,
             values: MmapMut::map_anon(bytes)?,
             kv_heads: config.kv_heads,
             head_dim: config.head_dim,
             capacity,
+            room,
             positions: 0,
         })
     }
@@ -64,31 +75,64 @@ impl KvCache {
         self.positions += tokens;
     }
 
-    /// Stores keys and values of some tokens, each `[tokens][kv_heads * head_dim]`, from position `first` on. The inputs are
-    /// brought into the range of half precision.
-    pub(crate) fn store(&mut self, layer: usize, first: usize, key: &mut [f32], value: &mut [f32]) {
-        saturate(key);
-        saturate(value);
-        let width = self.kv_heads * self.head_dim;
-        for (token, (key, value)) in key
-            .chunks_exact(width)
-            .zip(value.chunks_exact(width))
-            .enumerate()
-        {
-            for head in 0..self.kv_heads {
-                let at = self.offset(layer, head) + (first + token) * self.head_dim;
-                let from = head * self.head_dim;
-                let dims = self.head_dim;
-                halves_mut(&mut self.keys)[at..][..dims]
-                    .convert_from_f32_slice(&key[from..][..dims]);
-                halves_mut(&mut self.values)[at..][..dims]
-                    .convert_from_f32_slice(&value[from..][..dims]);
+    /// Stores keys and values of some tokens, each `[tokens][kv_heads * head_dim]`, from position `first` on. They are brought
+    /// into the range of half precision. Threads share out the heads of a batch.
+    pub(crate) fn store(
+        &mut self,
+        layer: usize,
+        first: usize,
+        key: &[f32],
+        value: &[f32],
+        pool: &Pool,
+    ) {
+        let (dims, width) = (self.head_dim, self.kv_heads * self.head_dim);
+        let head_size = self.room * dims;
+        let offset = self.offset(layer, 0);
+        let store = |head: usize, keys: &mut [f16], values: &mut [f16]| {
+            let mut row = vec![0.0; dims];
+            let mut halves = vec![f16::ZERO; dims];
+            for (position, (key, value)) in
+                (first..).zip(key.chunks_exact(width).zip(value.chunks_exact(width)))
+            {
+                row.copy_from_slice(&key[head * dims..][..dims]);
+                saturate(&mut row);
+                halves.convert_from_f32_slice(&row);
+                let (block, lane) = (position / KEY_BLOCK, position % KEY_BLOCK);
+                let lanes = keys[block * KEY_BLOCK * dims + lane..]
+                    .iter_mut()
+                    .step_by(KEY_BLOCK);
+                for (to, from) in lanes.zip(&halves) {
+                    *to = *from;
+                }
+                row.copy_from_slice(&value[head * dims..][..dims]);
+                saturate(&mut row);
+                values[position * dims..][..dims].convert_from_f32_slice(&row);
             }
+        };
+        let keys = &mut halves_mut(&mut self.keys)[offset..][..self.kv_heads * head_size];
+        let values = &mut halves_mut(&mut self.values)[offset..][..self.kv_heads * head_size];
+        let heads = keys
+            .chunks_exact_mut(head_size)
+            .zip(values.chunks_exact_mut(head_size))
+            .enumerate();
+        if key.len() == width {
+            heads.for_each(|(head, (keys, values))| store(head, keys, values));
+            return;
         }
+        let heads: Vec<_> = heads.map(|part| Mutex::new(Some(part))).collect();
+        pool.run(&|thread| {
+            for part in heads.iter().skip(thread).step_by(pool.threads()) {
+                if let Some((head, (keys, values))) = part.lock().ok().and_then(|mut p| p.take()) {
+                    store(head, keys, values);
+                }
+            }
+        });
     }
 
-    /// Keys of one head at the first `positions` positions, `[positions][head_dim]`.
+    /// Keys of one head at the first `positions` positions and those that fill their last block,
+    /// `[block of positions][head_dim][KEY_BLOCK]`.
     pub(crate) fn keys(&self, layer: usize, head: usize, positions: usize) -> &[f16] {
+        let positions = positions.next_multiple_of(KEY_BLOCK);
         &halves(&self.keys)[self.offset(layer, head)..][..positions * self.head_dim]
     }
 
@@ -98,7 +142,7 @@ impl KvCache {
     }
 
     fn offset(&self, layer: usize, head: usize) -> usize {
-        (layer * self.kv_heads + head) * self.capacity * self.head_dim
+        (layer * self.kv_heads + head) * self.room * self.head_dim
     }
 }
 

@@ -195,7 +195,7 @@ impl Session {
             &self.head_activations,
             &mut [(self.network.head(), &mut self.logits)],
         );
-        if self.logits.iter().all(|v| v.is_finite()) {
+        if all_finite(&self.logits) {
             Ok(())
         } else {
             Err(SessionError::NotFinite)
@@ -203,12 +203,33 @@ impl Session {
     }
 }
 
+/// Looks at many values at a time: a vocabulary has a hundred thousand.
+fn all_finite(values: &[f32]) -> bool {
+    let finite = |chunk: &[f32]| chunk.iter().fold(true, |all, v| all & v.is_finite());
+    values.chunks(256).all(finite)
+}
+
 /// The token with the largest logit, the first of equals: greedy sampling.
 ///
 /// # Panics
 /// If there are no logits.
 pub fn greedy(logits: &[f32]) -> u32 {
-    let best = (0..logits.len()).reduce(|best, i| if logits[i] > logits[best] { i } else { best });
-    let best = best.expect("a vocabulary has a token");
+    const LANES: usize = 16;
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = logits.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, v) in lanes.iter_mut().zip(chunk) {
+            *lane = larger(*lane, *v);
+        }
+    }
+    let largest = lanes
+        .iter()
+        .chain(rest)
+        .copied()
+        .fold(f32::NEG_INFINITY, larger);
+    // Where no logit is a number, or all are minus infinity, the first will do.
+    let best = logits.iter().position(|v| *v == largest).unwrap_or(0);
+    assert!(!logits.is_empty(), "a vocabulary has a token");
     u32::try_from(best).expect("a vocabulary has fewer than 2^32 tokens")
 }

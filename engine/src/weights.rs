@@ -4,8 +4,8 @@
 //! from its source straight into packed form.
 
 use crate::kernels::PackError;
-use half::f16;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+use half::{bf16, f16};
 use std::fmt;
 use std::sync::Arc;
 
@@ -186,6 +186,49 @@ pub(crate) fn read_row_f16(
     Ok(())
 }
 
+/// Writes one row as bfloat16 bits, rounded to nearest with ties to even, to be multiplied by [`LinearWeights::scale`]. What
+/// would round to infinity becomes the largest finite number.
+///
+/// # Errors
+/// [`PackError::NotFinite`] where the source holds an infinity or NaN.
+pub(crate) fn read_row_bf16(
+    weights: &LinearWeights,
+    row: usize,
+    out: &mut [u16],
+) -> Result<(), PackError> {
+    match weights {
+        LinearWeights::Ternary(matrix) => {
+            // Bits of -1, 0 and +1.
+            const BFLOAT: [u16; 3] = [0xbf80, 0, 0x3f80];
+            let mut trits = vec![0i8; out.len()];
+            matrix.read_row(row, &mut trits);
+            for (out, trit) in out.iter_mut().zip(trits) {
+                *out = BFLOAT[usize::from((trit + 1).cast_unsigned())];
+            }
+        }
+        LinearWeights::Dense(matrix) => {
+            let mut values = vec![0.0f32; out.len()];
+            matrix.read_row(row, &mut values);
+            if !values.iter().all(|v| v.is_finite()) {
+                return Err(PackError::NotFinite { row });
+            }
+            let largest = bf16::MAX.to_f32();
+            for (out, v) in out.iter_mut().zip(values) {
+                *out = round_bf16(v.clamp(-largest, largest));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The bfloat16 bits nearest to a number, ties to even; NaN stays NaN.
+#[inline(always)]
+pub(crate) fn round_bf16(value: f32) -> u16 {
+    let bits = value.to_bits();
+    let rounded = (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16;
+    if value.is_nan() { 0x7fc0 } else { rounded }
+}
+
 /// Brings values into the finite range of half precision.
 pub(crate) fn saturate(values: &mut [f32]) {
     for v in values {
@@ -220,5 +263,38 @@ impl TernaryRows for Vec<Vec<i8>> {
 impl DenseRows for Vec<Vec<f32>> {
     fn read_row(&self, row: usize, out: &mut [f32]) {
         out.copy_from_slice(&self[row]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bfloat16_is_the_nearest_and_ties_go_to_even() {
+        let mut bits = 0u32;
+        for _ in 0..1 << 16 {
+            bits = bits.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            // Random numbers, and those half way between two of bfloat16.
+            for bits in [bits, bits & 0xffff_0000 | 0x8000] {
+                let value = f32::from_bits(bits);
+                let (ours, theirs) = (round_bf16(value), bf16::from_f32(value));
+                if value.is_nan() {
+                    assert!(bf16::from_bits(ours).is_nan());
+                } else {
+                    assert_eq!(ours, theirs.to_bits(), "{bits:#010x}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_becomes_the_largest_bfloat16() {
+        let row = vec![f32::MAX, -f32::MAX, 1.0, 0.0];
+        let weights =
+            LinearWeights::Dense(DenseMatrix::new(1, 4, Arc::new(vec![row]), "not ternary"));
+        let mut out = [0u16; 4];
+        read_row_bf16(&weights, 0, &mut out).expect("finite");
+        assert_eq!(out, [0x7f7f, 0xff7f, 0x3f80, 0]);
     }
 }

@@ -2,7 +2,7 @@
 #![expect(clippy::cast_precision_loss, reason = "the test's numbers are small")]
 
 use bitbench_engine::cpu::Cpu;
-use bitbench_engine::kernels::{KernelVariant, VARIANTS};
+use bitbench_engine::kernels::{Agreement, KernelVariant, VARIANTS};
 use bitbench_engine::model::{Activation, Architecture, Config, Model, RopePairing};
 use bitbench_engine::network::Network;
 use bitbench_engine::session::Session;
@@ -251,20 +251,19 @@ fn distance(model: &Model, variant: &'static KernelVariant) -> f64 {
 fn every_family_agrees_with_the_oracle() {
     for architecture in ARCHITECTURES {
         for variant in runnable() {
-            let models = (0..5).map(|seed| model(architecture, seed % 2 == 0, seed));
+            let sub_norms = model(architecture, true, 0).config.has_sub_norms();
+            // Without a sub-norm few models are undisturbed (see below), so more of them are tried.
+            let seeds = if sub_norms { 5 } else { 20 };
+            let models = (0..seeds).map(|seed| model(architecture, seed % 2 == 0, seed));
             let mut distances: Vec<f64> = models.map(|model| distance(&model, variant)).collect();
             distances.sort_by(f64::total_cmp);
             println!("{architecture:?}, {}: {distances:?}", variant.name);
-            let worst = distances[4];
+            let worst = distances[distances.len() - 1];
             if variant.family.is_ternary() {
                 // Single against double precision. Now and then an int8 value stands so near a tie that the two round it to
                 // different neighbours; such a step of 1/127 spreads to other roundings and costs what int8 costs. Without a
                 // sub-norm, values reach the output projection as integers times one scale, where exact ties are common.
-                let undisturbed = if model(architecture, true, 0).config.has_sub_norms() {
-                    2
-                } else {
-                    0
-                };
+                let undisturbed = if sub_norms { 2 } else { 0 };
                 assert!(
                     distances[undisturbed] < 1e-6,
                     "{architecture:?}, {}: {distances:?}",
@@ -272,6 +271,13 @@ fn every_family_agrees_with_the_oracle() {
                 );
                 assert!(
                     worst < 4e-2,
+                    "{architecture:?}, {}: {distances:?}",
+                    variant.name
+                );
+            } else if let Agreement::RoundedToBf16(_) = variant.agreement {
+                // Each linear layer rounds its input by up to 2^-9: some 2^-10 of it, times the root of their number.
+                assert!(
+                    worst < 1e-2,
                     "{architecture:?}, {}: {distances:?}",
                     variant.name
                 );

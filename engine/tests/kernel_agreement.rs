@@ -7,7 +7,9 @@
 use bitbench_engine::activations::{Activations, Preparation};
 use bitbench_engine::cpu::Cpu;
 use bitbench_engine::grid::Grid;
-use bitbench_engine::kernels::{Agreement, KernelVariant, PackError, PackedMatrix, VARIANTS};
+use bitbench_engine::kernels::{
+    Agreement, Family, KernelVariant, PackError, PackedMatrix, VARIANTS,
+};
 use bitbench_engine::ops::SharedIsa;
 use bitbench_engine::threads::Pool;
 use bitbench_engine::weights::{DenseMatrix, LinearWeights, TernaryMatrix};
@@ -93,8 +95,8 @@ fn multiply(packed: &dyn PackedMatrix, activations: &Activations, parts: usize) 
     out
 }
 
-/// Rows, columns, tokens: one of each, and below, at and above the blocks of the kernels (4 rows, 16, 64, 128, 1024 and 2048
-/// columns, 2, 3, 32 and 96 tokens).
+/// Rows, columns, tokens: one of each, and below, at and above the blocks of the kernels (4, 16 and 32 rows, 8, 16, 64, 128,
+/// 160, 256, 320, 1024 and 2048 columns, 2, 3, 6, 12, 32, 96 and 256 tokens).
 const SHAPES: &[(usize, usize, usize)] = &[
     (1, 1, 1),
     (1, 128, 1),
@@ -111,6 +113,12 @@ const SHAPES: &[(usize, usize, usize)] = &[
     (5, 2049, 7),
     (12, 2560, 96),
     (3, 6912, 4),
+    (16, 256, 6),
+    (17, 264, 7),
+    (32, 160, 12),
+    (33, 321, 13),
+    (70, 333, 11),
+    (40, 48, 260),
 ];
 
 fn check_exact(
@@ -196,23 +204,32 @@ fn every_half_precision_variant_is_within_its_bound() {
     let cpu = Cpu::detect();
     let pool = Pool::new(1).unwrap();
     for variant in runnable(&cpu) {
-        let Agreement::Rounding(factor) = variant.agreement else {
-            continue;
+        let factor = match variant.agreement {
+            Agreement::Exact => continue,
+            Agreement::Rounding(factor) | Agreement::RoundedToBf16(factor) => factor,
         };
         for (case, &(rows, cols, tokens)) in SHAPES.iter().enumerate() {
             let seed = 2000 + case as u64;
             let mut random = Random(seed);
-            // Exact in half precision: the bound is about the sums, not about storing the weights.
-            let mut half = || half::f16::from_f32(random.unit()).to_f32();
+            // Exact as stored: the bound is about the sums, not about storing the weights.
+            let mut stored = || match variant.family {
+                Family::Bf16 => half::bf16::from_f32(random.unit()).to_f32(),
+                _ => half::f16::from_f32(random.unit()).to_f32(),
+            };
             let weights: Vec<Vec<f32>> = (0..rows)
-                .map(|_| (0..cols).map(|_| half()).collect())
+                .map(|_| (0..cols).map(|_| stored()).collect())
                 .collect();
-            let values: Vec<f32> = (0..tokens * cols).map(|_| random.unit()).collect();
+            let mut values: Vec<f32> = (0..tokens * cols).map(|_| random.unit()).collect();
             let matrix = DenseMatrix::new(rows, cols, Arc::new(weights.clone()), "test");
             let packed = (variant.pack)(&LinearWeights::Dense(matrix), &cpu).unwrap();
-            let mut prepared = Activations::new(Preparation::F32);
+            let mut prepared = Activations::new(variant.family.preparation());
             prepared.prepare(&values, cols, &pool, SharedIsa::Portable);
             let out = multiply(&*packed, &prepared, 2);
+            if matches!(variant.agreement, Agreement::RoundedToBf16(_)) {
+                for value in &mut values {
+                    *value = half::bf16::from_f32(*value).to_f32();
+                }
+            }
             for token in 0..tokens {
                 for row in 0..rows {
                     let (expected, size) =

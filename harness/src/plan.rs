@@ -23,8 +23,10 @@ pub const CHECK_CONTINUATION: u32 = 8;
 const MEMORY_SHARE: f64 = 0.9;
 /// What a worker takes beside weights and KV cache: code, working memory of a 512-token batch.
 const WORKER_BYTES: u64 = 128 << 20;
-/// The pattern of the fastest half-precision variant this CPU runs.
-const BEST_HALF: &str = "f16-best";
+/// The pattern of the best variant of each half-precision family: the report takes the faster one as baseline, phase by phase.
+const BEST_HALF: &str = "half-best";
+/// The half-precision families.
+const HALF: [Family; 2] = [Family::F16, Family::Bf16];
 
 /// What the command line changes in a suite.
 #[derive(Debug, Clone, Default)]
@@ -488,6 +490,13 @@ fn reference_s(jobs: &[PlannedJob], machine: &Machine<'_>, speeds: &Speeds) -> f
     total
 }
 
+/// The family in the name of a variant, which is `{family}-{isa}`.
+fn family_name(variant: &str) -> &str {
+    variant
+        .split_once('-')
+        .map_or(variant, |(family, _)| family)
+}
+
 fn runnable(cpu: &Cpu) -> Vec<&'static KernelVariant> {
     kernels::VARIANTS
         .iter()
@@ -566,10 +575,17 @@ fn select(
     patterns: &[String],
     cpu: &Cpu,
 ) -> Result<Vec<(usize, &'static KernelVariant)>, PlanError> {
-    let best_half = kernels::best(Family::F16, cpu).name;
+    let is_best = |family: Family, name: &str| kernels::best(family, cpu).name == name;
     let fits = |pattern: &str, name: &str| match pattern {
-        BEST_HALF => name == best_half,
-        _ => suite::matches(pattern, name),
+        BEST_HALF => HALF.iter().any(|family| is_best(*family, name)),
+        _ => match pattern.strip_suffix("-best") {
+            Some(family) => {
+                let of_family = |k: &&&KernelVariant| family_name(k.name) == family;
+                let member = kernels::VARIANTS.iter().find(of_family);
+                member.is_some_and(|k| is_best(k.family, name))
+            }
+            None => suite::matches(pattern, name),
+        },
     };
     for pattern in patterns {
         if !kernels::VARIANTS.iter().any(|k| fits(pattern, k.name)) {
@@ -647,5 +663,25 @@ impl ModelSource {
                 .map(|m| m.model.config)
                 .map_err(|e| PlanError::Model(e.to_string())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_best_is_the_best_variant_of_each_half_precision_family() {
+        for cpu in [Cpu::scalar(), Cpu::detect()] {
+            let families = |pattern: &str| -> Vec<Family> {
+                let chosen = select(&[pattern.to_owned()], &cpu).expect("matches");
+                assert!(chosen.iter().all(|(_, k)| cpu.require(k.requires).is_ok()));
+                chosen.iter().map(|(_, k)| k.family).collect()
+            };
+            assert_eq!(families(BEST_HALF), HALF);
+            assert_eq!(families("f16-best"), [Family::F16]);
+            assert_eq!(families("i2s-best"), [Family::I2s]);
+        }
+        assert!(HALF.iter().all(|family| !family.is_ternary()));
     }
 }

@@ -68,12 +68,45 @@ pub(crate) fn store_f32x8(to: &mut [f32; 8], value: __m256) {
     unsafe { _mm256_storeu_ps(to.as_mut_ptr(), value) }
 }
 
-/// Stores four single-precision numbers.
+/// Loads 16 half-precision numbers, as bits.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(crate) fn store_f32x4(to: &mut [f32; 4], value: __m128) {
-    // SAFETY: the array is 16 bytes long, and the intrinsic needs no alignment.
-    unsafe { _mm_storeu_ps(to.as_mut_ptr(), value) }
+pub(crate) fn load_u16x16(from: &[u16; 16]) -> __m256i {
+    // SAFETY: the array is 32 bytes long, and the intrinsic needs no alignment.
+    unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
+}
+
+/// Loads 16 single-precision numbers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(crate) fn load_f32x16(from: &[f32; 16]) -> __m512 {
+    // SAFETY: the array is 64 bytes long, and the intrinsic needs no alignment.
+    unsafe { _mm512_loadu_ps(from.as_ptr()) }
+}
+
+/// Stores 16 single-precision numbers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(crate) fn store_f32x16(to: &mut [f32; 16], value: __m512) {
+    // SAFETY: the array is 64 bytes long, and the intrinsic needs no alignment.
+    unsafe { _mm512_storeu_ps(to.as_mut_ptr(), value) }
+}
+
+/// Loads 16 pairs of bfloat16 numbers.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+pub(crate) fn load_bf16x32(from: &[[u16; 2]; 16]) -> __m512bh {
+    // SAFETY: the array is 64 bytes long, every bit pattern is a vector, and the read needs no alignment.
+    unsafe { from.as_ptr().cast::<__m512bh>().read_unaligned() }
+}
+
+/// A pair of bfloat16 numbers in every 32-bit lane.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+pub(crate) fn broadcast_bf16x2(pair: i32) -> __m512bh {
+    let pairs = _mm512_set1_epi32(pair);
+    // SAFETY: both are plain vectors of 64 bytes, and every bit pattern is a vector.
+    unsafe { std::mem::transmute::<__m512i, __m512bh>(pairs) }
 }
 
 /// Three times each byte, modulo 256, by two additions. In intrinsics the compiler takes several in a row for multiplications

@@ -93,7 +93,7 @@ fn widen(bits: u16) -> f32 {
     f32::from_bits(magnitude.to_bits() | u32::from(bits & 0x8000) << 16)
 }
 
-fn dot(weights: &[f32], values: &[f32]) -> f32 {
+pub(super) fn dot(weights: &[f32], values: &[f32]) -> f32 {
     let mut sums = [0.0f32; LANES];
     for (weights, values) in weights
         .as_chunks::<LANES>()

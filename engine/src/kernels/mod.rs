@@ -4,7 +4,14 @@
 //! `<family>_<isa>.rs` with a `VARIANT` in it, and name it here. The tests loop over [`VARIANTS`].
 
 #[cfg(target_arch = "x86_64")]
+mod bf16_avx2;
+#[cfg(target_arch = "x86_64")]
+mod bf16_avx512_bf16;
+mod bf16_scalar;
+#[cfg(target_arch = "x86_64")]
 mod f16_avx2;
+#[cfg(target_arch = "x86_64")]
+mod f16_avx512;
 mod f16_scalar;
 #[cfg(target_arch = "x86_64")]
 mod i2s_avx2;
@@ -18,7 +25,6 @@ use crate::buffer::PackedBytes;
 use crate::cpu::{Cpu, Feature, Unsupported};
 use crate::grid::Tile;
 use crate::weights::LinearWeights;
-use std::ops::Range;
 
 /// How weights are stored and what the arithmetic is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,7 +57,8 @@ impl Family {
     pub fn preparation(self) -> Preparation {
         match self {
             Family::I2s | Family::Trit5 | Family::Tl1 | Family::Tl2 => Preparation::Int8,
-            Family::F16 | Family::Bf16 => Preparation::F32,
+            Family::F16 => Preparation::F32,
+            Family::Bf16 => Preparation::F32AndBf16,
         }
     }
 }
@@ -64,6 +71,10 @@ pub enum Agreement {
     /// Within this many units of `f32::EPSILON` times the sum of the absolute products and the root of the column count:
     /// only the order of the additions differs.
     Rounding(f32),
+    /// The same for activations that were rounded to bfloat16 before. Against the activations as they are, that adds at most
+    /// 2^-9 of the sum of the absolute products: bfloat16 has eight significant bits, so that rounding to nearest changes no
+    /// value by more than half a unit of the eighth.
+    RoundedToBf16(f32),
 }
 
 /// One way of multiplying by weights.
@@ -171,8 +182,15 @@ pub static VARIANTS: &[&KernelVariant] = &[
     &trit5_avx2::VARIANT,
     &trit5_scalar::VARIANT,
     #[cfg(target_arch = "x86_64")]
+    &f16_avx512::VARIANT,
+    #[cfg(target_arch = "x86_64")]
     &f16_avx2::VARIANT,
     &f16_scalar::VARIANT,
+    #[cfg(target_arch = "x86_64")]
+    &bf16_avx512_bf16::VARIANT,
+    #[cfg(target_arch = "x86_64")]
+    &bf16_avx2::VARIANT,
+    &bf16_scalar::VARIANT,
 ];
 
 /// The variant of this name.
@@ -201,15 +219,4 @@ fn ternary_of<'w>(
             reason: matrix.not_ternary().to_owned(),
         }),
     }
-}
-
-/// The rows of `tile` in blocks of `block`: the thread split guarantees that it starts on one.
-fn row_blocks(rows: Range<usize>, block: usize) -> impl Iterator<Item = Range<usize>> {
-    debug_assert!(
-        rows.start.is_multiple_of(block),
-        "a stripe starts on a row block"
-    );
-    rows.clone()
-        .step_by(block)
-        .map(move |first| first..rows.end.min(first + block))
 }

@@ -1,20 +1,22 @@
 //! Causal attention over a half-precision KV cache, grouped queries included (arXiv 2305.13245).
 //!
-//! One task is one key-value head, some of the query heads that share it, and some tokens. Keys and values are widened to
-//! single precision a tile at a time and used by all queries of the task. The result of a query does not depend on what
-//! else is in its task: each score is one dot product in a fixed order, each output adds its positions one after the other.
+//! One task is one key-value head, some of the query heads that share it, and some tokens. Keys lie in the cache with
+//! positions in lanes and values with dimensions in lanes, so one register tile serves both products: a few queries by
+//! [`LANES`] sums that never meet, with no addition across lanes.
+//!
+//! The order of additions is part of the result. A score adds its dimensions one after the other, an output its positions, and
+//! the sum of the exponentials is formed in [`LANES`] lanes. None of it depends on what else is in the task, so any batch and
+//! any number of threads give the same bits.
 
 use super::gate::exp;
+use super::tile::AddProducts;
 use super::{LANES, sum_lanes};
 use crate::grid::Tile;
+use crate::kv_cache::KEY_BLOCK;
 use half::f16;
-use half::slice::HalfFloatSliceExt;
-use std::ops::Range;
 
-/// Positions widened at a time: 64 heads of 128 dimensions are 32 KiB, which stays in the first-level cache.
-const TILE: usize = 64;
-/// Queries that share one pass over a key: four times two vectors of eight fill half of the 16 registers of AVX2.
-const QUERIES: usize = 4;
+/// Positions whose values are widened together, in the dimensions of one register tile: 8 KiB.
+const TILE: usize = 128;
 
 /// Some query heads of some tokens, and what they attend to.
 pub(crate) struct Attention<'a> {
@@ -22,7 +24,7 @@ pub(crate) struct Attention<'a> {
     pub(crate) queries: &'a [f32],
     /// Values of one token in `queries`.
     pub(crate) query_stride: usize,
-    /// Keys of the key-value head, `[positions][head_dim]`.
+    /// Keys of the key-value head, `[block of positions][head_dim][KEY_BLOCK]`.
     pub(crate) keys: &'a [f16],
     /// Values of the key-value head, `[positions][head_dim]`.
     pub(crate) values: &'a [f16],
@@ -37,179 +39,184 @@ pub(crate) struct Attention<'a> {
 /// Working memory of one thread; it grows with use and is kept.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    queries: Vec<f32>,
-    tile: Vec<f32>,
-    half_row: Vec<f32>,
+    /// Widened keys or values, `[step][LANES]`.
+    tile: Vec<[f32; LANES]>,
+    /// Scores and then their exponentials, `[queries][positions]`.
     scores: Vec<f32>,
+    /// One over the sum of the exponentials of each query.
+    inverse: Vec<f32>,
+    /// Weighted sums of values, `[queries][vectors of LANES dimensions]`.
+    sums: Vec<[f32; LANES]>,
 }
 
 /// Attends for the tokens `out.tokens()` and the query heads that `out.cols()` covers: `out` has the shape of the queries.
+/// `QUERIES` queries by [`LANES`] sums are what the registers hold.
 #[inline(always)]
-pub(super) fn attend(task: &Attention<'_>, scratch: &mut Scratch, out: &mut Tile<'_>) {
+pub(super) fn attend<const QUERIES: usize>(
+    isa: impl AddProducts<QUERIES> + AddProducts<4> + AddProducts<1>,
+    task: &Attention<'_>,
+    scratch: &mut Scratch,
+    out: &mut Tile<'_>,
+) {
+    const { assert!(LANES == KEY_BLOCK) };
     let dims = task.head_dim;
-    // Padded with zeros, so that a head of 100 dimensions needs no tail.
-    let padded = dims.next_multiple_of(LANES);
-    let tokens = out.tokens();
-    let heads = out.cols().len() / dims;
-    let positions = task.first_position + tokens.end;
-    gather_queries(task, &tokens, out.cols(), padded, &mut scratch.queries);
-    let Scratch {
-        queries,
-        tile,
-        half_row,
-        scores,
-    } = scratch;
-    let limit = |query: usize| task.first_position + tokens.start + query / heads + 1;
+    let (tokens, cols) = (out.tokens(), out.cols());
+    let heads = cols.len() / dims;
     let count = tokens.len() * heads;
-    tile.resize(TILE * padded, 0.0);
-    scores.resize(count * positions, 0.0);
+    let query = |index: usize| {
+        let token = tokens.start + index / heads;
+        &task.queries[token * task.query_stride + cols.start + index % heads * dims..][..dims]
+    };
+    // Positions that a query sees. Queries are in the order of their tokens: the last of a group sees the most.
+    let limit = |query: usize| task.first_position + tokens.start + query / heads + 1;
+    let positions = limit(count - 1).next_multiple_of(LANES);
+    scratch.tile.resize(TILE.max(dims), [0.0; LANES]);
+    scratch.scores.resize(count * positions, 0.0);
+    scratch.inverse.resize(count, 0.0);
+    let vectors = dims.div_ceil(LANES);
+    scratch.sums.clear();
+    scratch.sums.resize(count * vectors, [0.0; LANES]);
+    let Scratch {
+        tile,
+        scores,
+        inverse,
+        sums,
+    } = scratch;
 
-    for first in (0..positions).step_by(TILE) {
-        let last = positions.min(first + TILE);
-        widen(
-            &task.keys[first * dims..last * dims],
-            dims,
-            padded,
-            half_row,
-            tile,
-        );
-        for group in (0..count).step_by(QUERIES) {
-            let in_group = QUERIES.min(count - group);
-            // The last query of a group sees the most positions.
-            let end = last.min(limit(group + in_group - 1));
-            for position in first..end {
-                let key = &tile[(position - first) * padded..][..padded];
-                if in_group == QUERIES {
-                    let all = &queries[group * padded..][..QUERIES * padded];
-                    for (query, dot) in dot4(all, key).into_iter().enumerate() {
-                        scores[(group + query) * positions + position] = dot * task.scale;
+    for (block, keys) in task.keys[..positions * dims]
+        .chunks_exact(LANES * dims)
+        .enumerate()
+    {
+        let tile = &mut tile[..dims];
+        for (to, from) in tile.iter_mut().zip(keys.as_chunks::<LANES>().0) {
+            isa.widen(from, to);
+        }
+        for (first, size) in groups::<QUERIES>(count) {
+            if block * LANES >= limit(first + size - 1) {
+                continue;
+            }
+            let scores = &mut scores[first * positions + block * LANES..];
+            let scale = task.scale;
+            match size {
+                1 => score(isa, tile, [query(first)], scale, scores, positions),
+                4 => score::<4>(isa, tile, gather(first, query), scale, scores, positions),
+                _ => score::<QUERIES>(isa, tile, gather(first, query), scale, scores, positions),
+            }
+        }
+    }
+    for (query, inverse) in inverse.iter_mut().enumerate() {
+        let (seen, unseen) = scores[query * positions..][..positions].split_at_mut(limit(query));
+        *inverse = 1.0 / exponentials(seen);
+        // Others of its group see more positions; to it, products of nothing are added.
+        unseen.fill(0.0);
+    }
+    for first_position in (0..limit(count - 1)).step_by(TILE) {
+        let last_position = limit(count - 1).min(first_position + TILE);
+        let values = &task.values[first_position * dims..last_position * dims];
+        for vector in 0..vectors {
+            let columns = vector * LANES..dims.min((vector + 1) * LANES);
+            for (to, row) in tile.iter_mut().zip(values.chunks_exact(dims)) {
+                let row = &row[columns.clone()];
+                match row.as_array::<LANES>() {
+                    Some(from) => isa.widen(from, to),
+                    None => {
+                        let mut padded = [f16::ZERO; LANES];
+                        padded[..row.len()].copy_from_slice(row);
+                        isa.widen(&padded, to);
                     }
-                } else {
-                    for query in group..group + in_group {
-                        let dot = dot(&queries[query * padded..][..padded], key);
-                        scores[query * positions + position] = dot * task.scale;
-                    }
+                }
+            }
+            for (first, size) in groups::<QUERIES>(count) {
+                let end = last_position.min(limit(first + size - 1));
+                if first_position >= end {
+                    continue;
+                }
+                let tile = &tile[..end - first_position];
+                let scores = &*scores;
+                let weights = |query: usize| &scores[query * positions..][first_position..end];
+                let sums = &mut sums[first * vectors + vector..];
+                match size {
+                    1 => weigh(isa, tile, [weights(first)], sums, vectors),
+                    4 => weigh::<4>(isa, tile, gather(first, weights), sums, vectors),
+                    _ => weigh::<QUERIES>(isa, tile, gather(first, weights), sums, vectors),
                 }
             }
         }
     }
-    for query in 0..count {
-        softmax(&mut scores[query * positions..][..limit(query)]);
-    }
-    // The queries are done with: their memory takes the sums.
-    queries.fill(0.0);
-    for first in (0..positions).step_by(TILE) {
-        let last = positions.min(first + TILE);
-        widen(
-            &task.values[first * dims..last * dims],
-            dims,
-            padded,
-            half_row,
-            tile,
-        );
-        for query in 0..count {
-            let end = last.min(limit(query));
-            if first < end {
-                let weights = &scores[query * positions..][first..end];
-                add_weighted(weights, tile, &mut queries[query * padded..][..padded]);
-            }
-        }
-    }
-    for token in tokens.clone() {
-        let row = out.token(token);
-        for (head, out) in row.chunks_exact_mut(dims).enumerate() {
-            out.copy_from_slice(
-                &queries[((token - tokens.start) * heads + head) * padded..][..dims],
-            );
+    for (index, (sums, inverse)) in sums.chunks_exact(vectors).zip(inverse).enumerate() {
+        let out = &mut out.token(tokens.start + index / heads)[index % heads * dims..][..dims];
+        for (out, sum) in out.iter_mut().zip(sums.as_flattened()) {
+            *out = sum * *inverse;
         }
     }
 }
 
+/// First query and size of each group that is worked at together: `QUERIES`, four or one.
 #[inline(always)]
-fn gather_queries(
-    task: &Attention<'_>,
-    tokens: &Range<usize>,
-    cols: Range<usize>,
-    padded: usize,
-    into: &mut Vec<f32>,
+fn groups<const QUERIES: usize>(count: usize) -> impl Iterator<Item = (usize, usize)> {
+    let mut first = 0;
+    std::iter::from_fn(move || {
+        let size = match count - first {
+            0 => return None,
+            left if left >= QUERIES => QUERIES,
+            left if left >= 4 => 4,
+            _ => 1,
+        };
+        first += size;
+        Some((first - size, size))
+    })
+}
+
+#[inline(always)]
+fn gather<'a, const N: usize>(first: usize, get: impl Fn(usize) -> &'a [f32]) -> [&'a [f32]; N] {
+    let mut all = [&[][..]; N];
+    for (index, one) in all.iter_mut().enumerate() {
+        *one = get(first + index);
+    }
+    all
+}
+
+/// Scores of some queries at the positions of a block; those of a query start `stride` after those of the one before.
+#[inline(always)]
+fn score<const N: usize>(
+    isa: impl AddProducts<N>,
+    keys: &[[f32; LANES]],
+    queries: [&[f32]; N],
+    scale: f32,
+    scores: &mut [f32],
+    stride: usize,
 ) {
-    into.clear();
-    for token in tokens.clone() {
-        let row = &task.queries[token * task.query_stride..][cols.clone()];
-        for head in row.chunks_exact(task.head_dim) {
-            into.extend_from_slice(head);
-            into.resize(into.len() + padded - task.head_dim, 0.0);
+    let mut sums = [[0.0; LANES]; N];
+    isa.add_products(keys, queries, &mut sums);
+    for (index, sums) in sums.iter().enumerate() {
+        for (score, sum) in scores[index * stride..][..LANES].iter_mut().zip(sums) {
+            *score = sum * scale;
         }
     }
 }
 
-/// Widens rows of `dims` half-precision numbers into rows of `padded`; the padding of `tile` is zero and stays so.
+/// Adds weighted values to the sums of some queries; those of a query lie `stride` after those of the one before.
 #[inline(always)]
-fn widen(from: &[f16], dims: usize, padded: usize, half_row: &mut Vec<f32>, tile: &mut [f32]) {
-    if dims == padded {
-        from.convert_to_f32_slice(&mut tile[..from.len()]);
-        return;
+fn weigh<const N: usize>(
+    isa: impl AddProducts<N>,
+    values: &[[f32; LANES]],
+    weights: [&[f32]; N],
+    sums: &mut [[f32; LANES]],
+    stride: usize,
+) {
+    let mut held = [[0.0; LANES]; N];
+    for (index, held) in held.iter_mut().enumerate() {
+        *held = sums[index * stride];
     }
-    half_row.resize(from.len(), 0.0);
-    from.convert_to_f32_slice(half_row);
-    for (to, from) in tile
-        .chunks_exact_mut(padded)
-        .zip(half_row.chunks_exact(dims))
-    {
-        to[..dims].copy_from_slice(from);
-        to[dims..].fill(0.0);
-    }
-}
-
-/// `sums += a * b`, lane by lane.
-#[inline(always)]
-fn add_products(sums: &mut [f32; LANES], a: &[f32; LANES], b: &[f32; LANES]) {
-    for lane in 0..LANES {
-        sums[lane] += a[lane] * b[lane];
+    isa.add_products(values, weights, &mut held);
+    for (index, held) in held.into_iter().enumerate() {
+        sums[index * stride] = held;
     }
 }
 
+/// Exponentials in place, the largest score subtracted first, and their sum.
 #[inline(always)]
-fn dot(query: &[f32], key: &[f32]) -> f32 {
-    let mut lanes = [0.0f32; LANES];
-    for (q, k) in query
-        .as_chunks::<LANES>()
-        .0
-        .iter()
-        .zip(key.as_chunks::<LANES>().0)
-    {
-        add_products(&mut lanes, q, k);
-    }
-    sum_lanes(lanes)
-}
-
-/// Four dot products with one key, each in the order of [`dot`].
-#[inline(always)]
-fn dot4(queries: &[f32], key: &[f32]) -> [f32; QUERIES] {
-    let (keys, _) = key.as_chunks::<LANES>();
-    let row = |query: usize| {
-        queries[query * key.len()..][..key.len()]
-            .as_chunks::<LANES>()
-            .0
-    };
-    let (mut a, mut b, mut c, mut d) = (
-        [0.0f32; LANES],
-        [0.0f32; LANES],
-        [0.0f32; LANES],
-        [0.0f32; LANES],
-    );
-    for ((((k, qa), qb), qc), qd) in keys.iter().zip(row(0)).zip(row(1)).zip(row(2)).zip(row(3)) {
-        add_products(&mut a, qa, k);
-        add_products(&mut b, qb, k);
-        add_products(&mut c, qc, k);
-        add_products(&mut d, qd, k);
-    }
-    [sum_lanes(a), sum_lanes(b), sum_lanes(c), sum_lanes(d)]
-}
-
-/// Softmax in place; the largest score is subtracted first.
-#[inline(always)]
-fn softmax(scores: &mut [f32]) {
+fn exponentials(scores: &mut [f32]) -> f32 {
     let mut largest = [f32::NEG_INFINITY; LANES];
     let (chunks, rest) = scores.as_chunks::<LANES>();
     for chunk in chunks {
@@ -217,47 +224,88 @@ fn softmax(scores: &mut [f32]) {
             *largest = if *v > *largest { *v } else { *largest };
         }
     }
-    for v in rest {
-        largest[0] = largest[0].max(*v);
+    for (largest, v) in largest.iter_mut().zip(rest) {
+        *largest = if *v > *largest { *v } else { *largest };
     }
-    let largest = largest.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    let mut top = f32::NEG_INFINITY;
+    for v in largest {
+        top = if v > top { v } else { top };
+    }
     let mut lanes = [0.0f32; LANES];
     let (chunks, rest) = scores.as_chunks_mut::<LANES>();
     for chunk in chunks {
         for (lane, v) in lanes.iter_mut().zip(chunk) {
-            *v = exp(*v - largest);
+            *v = exp(*v - top);
             *lane += *v;
         }
     }
     for (lane, v) in lanes.iter_mut().zip(rest) {
-        *v = exp(*v - largest);
+        *v = exp(*v - top);
         *lane += *v;
     }
-    let inverse = 1.0 / sum_lanes(lanes);
-    for v in scores {
-        *v *= inverse;
-    }
+    sum_lanes(lanes)
 }
 
-/// `sum += weights[p] * rows[p]`, position after position; four at a time keep the sums in registers longer.
-#[inline(always)]
-fn add_weighted(weights: &[f32], rows: &[f32], sum: &mut [f32]) {
-    let width = sum.len();
-    let (groups, rest) = weights.as_chunks::<4>();
-    let mut rows = rows.chunks_exact(width);
-    for w in groups {
-        let [Some(a), Some(b), Some(c), Some(d)] =
-            [rows.next(), rows.next(), rows.next(), rows.next()]
-        else {
-            return;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::Cpu;
+    use crate::grid::Grid;
+    use crate::ops::{SharedIsa, attend};
+
+    const TOKENS: usize = 37;
+    const HEADS: usize = 6;
+
+    /// Attention of a batch after `first_position` others, in tiles of some tokens and heads.
+    fn run(
+        isa: SharedIsa,
+        dims: usize,
+        first_position: usize,
+        tokens: usize,
+        heads: usize,
+    ) -> Vec<u32> {
+        let number =
+            |index: usize| f32::from(u8::try_from(index * 7919 % 251).unwrap_or(0)) / 50.0 - 2.5;
+        let positions = (first_position + TOKENS).next_multiple_of(KEY_BLOCK);
+        let queries: Vec<f32> = (0..TOKENS * HEADS * dims).map(number).collect();
+        let halves = |seed: usize| -> Vec<f16> {
+            (0..positions * dims)
+                .map(|i| f16::from_f32(number(i * 31 + seed)))
+                .collect()
         };
-        for ((((s, a), b), c), d) in sum.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-            *s = *s + w[0] * a + w[1] * b + w[2] * c + w[3] * d;
+        let (keys, values) = (halves(1), halves(2));
+        let task = Attention {
+            queries: &queries,
+            query_stride: HEADS * dims,
+            keys: &keys,
+            values: &values,
+            head_dim: dims,
+            first_position,
+            scale: 0.3,
+        };
+        let mut out = vec![0.0; TOKENS * HEADS * dims];
+        let grid = Grid::new(&mut out, HEADS * dims, tokens, heads * dims);
+        let mut scratch = Scratch::default();
+        for index in 0..grid.len() {
+            if let Some(mut tile) = grid.take(index) {
+                attend(isa, &task, &mut scratch, &mut tile);
+            }
         }
+        out.into_iter().map(f32::to_bits).collect()
     }
-    for (w, row) in rest.iter().zip(rows) {
-        for (s, v) in sum.iter_mut().zip(row) {
-            *s += w * v;
+
+    #[test]
+    fn the_bits_are_the_same_on_every_instruction_set_and_in_any_task() {
+        let best = SharedIsa::best(&Cpu::detect());
+        for (dims, first_position) in [(24, 0), (64, 5), (100, 120)] {
+            let plain = run(SharedIsa::Portable, dims, first_position, TOKENS, HEADS);
+            for (tokens, heads) in [(TOKENS, HEADS), (1, HEADS), (1, 1), (5, 2), (3, 3)] {
+                let other = run(best, dims, first_position, tokens, heads);
+                assert!(
+                    plain == other,
+                    "{dims}, {first_position}: {tokens} x {heads}"
+                );
+            }
         }
     }
 }

@@ -3,16 +3,14 @@
 /// e^x within 2 ulp for x in [-87, 88]; below it gives 0, above infinity. Range reduction by log2(e) and the polynomial of
 /// Cephes `expf` (S. Moshier); only multiplications, additions and bit operations, so the bits are the same everywhere.
 #[inline(always)]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "rounded and within [-127, 128] after the clamp"
-)]
 #[expect(clippy::excessive_precision, reason = "the constants as published")]
 pub(super) fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0;
     let clamped = if x > 88.4 { 88.4 } else { x };
     let clamped = if clamped < -87.3 { -87.3 } else { clamped };
-    let n = (clamped * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    // The lower bits of `rounded` are the nearest integer.
+    let rounded = clamped * std::f32::consts::LOG2_E + ROUND;
+    let n = rounded - ROUND;
     // ln 2 in two parts, so that n * ln 2 is subtracted without loss.
     let r = clamped - n * 0.693_359_375 - n * -2.121_944_40e-4;
     let mut p = 1.987_569_15e-4f32;
@@ -22,23 +20,23 @@ pub(super) fn exp(x: f32) -> f32 {
     p = p * r + 1.666_666_55e-1;
     p = p * r + 5.000_000_1e-1;
     p = p * (r * r) + r + 1.0;
-    let power = f32::from_bits(((n as i32 + 127) << 23).cast_unsigned());
+    let power = f32::from_bits((rounded.to_bits() << 23).wrapping_add(1.0f32.to_bits()));
     let result = p * power;
     if x < -87.3 { 0.0 } else { result }
 }
 
 #[inline(always)]
-pub(super) fn silu(gate: &mut [f32], up: &[f32]) {
-    for (gate, up) in gate.iter_mut().zip(up) {
-        *gate = *gate / (1.0 + exp(-*gate)) * up;
+pub(super) fn silu(gate: &[f32], up: &[f32], out: &mut [f32]) {
+    for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
+        *out = gate / (1.0 + exp(-gate)) * up;
     }
 }
 
 #[inline(always)]
-pub(super) fn squared_relu(gate: &mut [f32], up: &[f32]) {
-    for (gate, up) in gate.iter_mut().zip(up) {
+pub(super) fn squared_relu(gate: &[f32], up: &[f32], out: &mut [f32]) {
+    for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
         let positive = if *gate > 0.0 { *gate } else { 0.0 };
-        *gate = positive * positive * up;
+        *out = positive * positive * up;
     }
 }
 
@@ -62,8 +60,8 @@ mod tests {
 
     #[test]
     fn silu_keeps_its_limits() {
-        let mut gate = [0.0, 50.0, -50.0, 1.0];
-        silu(&mut gate, &[2.0; 4]);
+        let mut gate = [0.0; 4];
+        silu(&[0.0, 50.0, -50.0, 1.0], &[2.0; 4], &mut gate);
         assert_eq!(gate[0], 0.0);
         assert_eq!(gate[1], 100.0);
         assert!(gate[2].abs() < 1e-18);

@@ -5,10 +5,7 @@
 //! size and any number of threads: what differs between two rows of a report is the kernel of the linear layers alone.
 #![cfg_attr(
     target_arch = "x86_64",
-    expect(
-        unsafe_code,
-        reason = "calls across the target-feature boundary, in one macro"
-    )
+    expect(unsafe_code, reason = "calls across the target-feature boundary")
 )]
 
 mod attention;
@@ -17,11 +14,13 @@ mod norm;
 mod quantize;
 mod read;
 mod rope;
+mod tile;
 
 pub(crate) use attention::{Attention, Scratch as AttentionScratch};
 pub(crate) use rope::RopeTable;
 
-use crate::cpu::{Avx2F16c, Cpu};
+use crate::cpu::{Avx2F16c, Avx512, Cpu};
+use crate::grid::Tile;
 
 /// Lanes of every reduction: the order of additions is part of the result.
 const LANES: usize = 16;
@@ -33,11 +32,16 @@ pub enum SharedIsa {
     Portable,
     /// 256-bit vectors.
     Avx2(Avx2F16c),
+    /// 512-bit vectors.
+    Avx512(Avx512),
 }
 
 impl SharedIsa {
     /// The widest that this CPU has.
     pub fn best(cpu: &Cpu) -> SharedIsa {
+        if let Ok(proof) = cpu.avx512() {
+            return SharedIsa::Avx512(proof);
+        }
         match cpu.avx2_f16c() {
             Ok(proof) => SharedIsa::Avx2(proof),
             Err(_) => SharedIsa::Portable,
@@ -49,6 +53,7 @@ impl SharedIsa {
         match self {
             SharedIsa::Portable => "portable",
             SharedIsa::Avx2(_) => "avx2",
+            SharedIsa::Avx512(_) => "avx512",
         }
     }
 }
@@ -63,10 +68,18 @@ macro_rules! on_shared_isa {
             fn avx2($($arg: $type),*) $(-> $result)? {
                 $body($($arg),*)
             }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw")]
+            fn avx512($($arg: $type),*) $(-> $result)? {
+                $body($($arg),*)
+            }
             match isa {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: the variant holds the proof of exactly these features.
                 SharedIsa::Avx2(_) => unsafe { avx2($($arg),*) },
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: the variant holds the proof of exactly these features.
+                SharedIsa::Avx512(_) => unsafe { avx512($($arg),*) },
                 _ => $body($($arg),*),
             }
         }
@@ -78,6 +91,10 @@ on_shared_isa! {
     pub(crate) fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) = norm::rms_norm;
 }
 on_shared_isa! {
+    /// The same, in the place of `x`.
+    pub(crate) fn rms_norm_in_place(x: &mut [f32], weight: &[f32], epsilon: f32) = norm::rms_norm_in_place;
+}
+on_shared_isa! {
     /// `x += y`, element by element: the residual stream.
     pub(crate) fn add(x: &mut [f32], y: &[f32]) = norm::add;
 }
@@ -86,22 +103,64 @@ on_shared_isa! {
     pub(crate) fn quantize_absmax(x: &[f32], smallest_absmax: f32, out: &mut [i8]) -> (f32, i32) = quantize::absmax;
 }
 on_shared_isa! {
-    /// `gate = silu(gate) * up`, element by element.
-    pub(crate) fn silu_gate(gate: &mut [f32], up: &[f32]) = gate::silu;
+    /// The bfloat16 bits nearest to each value, ties to even.
+    pub(crate) fn round_to_bf16(x: &[f32], out: &mut [u16]) = quantize::to_bf16;
 }
 on_shared_isa! {
-    /// `gate = max(gate, 0)^2 * up`, element by element.
-    pub(crate) fn squared_relu_gate(gate: &mut [f32], up: &[f32]) = gate::squared_relu;
+    /// `out = silu(gate) * up`, element by element.
+    pub(crate) fn silu_gate(gate: &[f32], up: &[f32], out: &mut [f32]) = gate::silu;
 }
 on_shared_isa! {
-    /// Attention of some query heads that share a key-value head; see [`Attention`].
-    pub(crate) fn attend(task: &Attention<'_>, scratch: &mut AttentionScratch, out: &mut crate::grid::Tile<'_>) =
-        attention::attend;
+    /// `out = max(gate, 0)^2 * up`, element by element.
+    pub(crate) fn squared_relu_gate(gate: &[f32], up: &[f32], out: &mut [f32]) = gate::squared_relu;
 }
-
+on_shared_isa! {
+    /// Turns every head of one token, shape `[heads][head_dim]`, to its position, which `table` has reached.
+    pub(crate) fn turn(table: &RopeTable, heads: &mut [f32], position: usize) = RopeTable::turn;
+}
 on_shared_isa! {
     /// Sum of the bytes as 64-bit words, wrapping, a rest of up to 127 bytes left out: a read that cannot be skipped.
     pub(crate) fn sum_bytes(bytes: &[u8]) -> u64 = read::sum_bytes;
+}
+
+/// Attention of some query heads that share a key-value head; see [`Attention`]. The registers of an instruction set decide
+/// how many queries are worked at together, which changes no bit.
+pub(crate) fn attend(
+    isa: SharedIsa,
+    task: &Attention<'_>,
+    scratch: &mut AttentionScratch,
+    out: &mut Tile<'_>,
+) {
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn avx2(
+        proof: Avx2F16c,
+        task: &Attention<'_>,
+        scratch: &mut AttentionScratch,
+        out: &mut Tile<'_>,
+    ) {
+        // Four by two vectors are eight sums of 16 registers.
+        attention::attend::<4>(proof, task, scratch, out);
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw")]
+    fn avx512(
+        proof: Avx512,
+        task: &Attention<'_>,
+        scratch: &mut AttentionScratch,
+        out: &mut Tile<'_>,
+    ) {
+        attention::attend::<8>(proof, task, scratch, out);
+    }
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `proof` exists only where these features were detected.
+        SharedIsa::Avx2(proof) => unsafe { avx2(proof, task, scratch, out) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `proof` exists only where these features were detected.
+        SharedIsa::Avx512(proof) => unsafe { avx512(proof, task, scratch, out) },
+        _ => attention::attend::<4>(tile::Portable, task, scratch, out),
+    }
 }
 
 /// Sum of the lanes, pairwise, in a fixed order.

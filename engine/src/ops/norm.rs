@@ -2,12 +2,13 @@
 
 use super::{LANES, sum_lanes};
 
+/// What every value is multiplied by: one over the root of the mean square.
 #[inline(always)]
 #[expect(
     clippy::cast_precision_loss,
     reason = "a row has far fewer than 2^24 elements"
 )]
-pub(super) fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
+fn scale_of(x: &[f32], epsilon: f32) -> f32 {
     let mut lanes = [0.0f32; LANES];
     let (chunks, rest) = x.as_chunks::<LANES>();
     for chunk in chunks {
@@ -19,9 +20,22 @@ pub(super) fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32])
         *lane += v * v;
     }
     let mean = sum_lanes(lanes) / x.len() as f32;
-    let scale = 1.0 / (mean + epsilon).sqrt();
+    1.0 / (mean + epsilon).sqrt()
+}
+
+#[inline(always)]
+pub(super) fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
+    let scale = scale_of(x, epsilon);
     for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
         *out = x * scale * weight;
+    }
+}
+
+#[inline(always)]
+pub(super) fn rms_norm_in_place(x: &mut [f32], weight: &[f32], epsilon: f32) {
+    let scale = scale_of(x, epsilon);
+    for (x, weight) in x.iter_mut().zip(weight) {
+        *x = *x * scale * weight;
     }
 }
 

@@ -1,46 +1,41 @@
 //! Absmax quantisation of activations, as in BitNet b1.58 (arXiv 2402.17764 and its training-tips FAQ).
 
-use super::LANES;
+use crate::weights::round_bf16;
 
-/// Adding and subtracting 1.5 * 2^23 rounds a float below 2^22 to the nearest integer, ties to even, in two additions that
-/// every instruction set has.
+/// 1.5 * 2^23: floats of this size are integers, so an addition rounds, on every instruction set.
 const ROUND: f32 = 12_582_912.0;
 
+// Plain loops, one thing each: compilers make vectors of them, and the order of integer maxima and sums is free.
 #[inline(always)]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "rounded and at most 127 in size"
-)]
 pub(super) fn absmax(x: &[f32], smallest_absmax: f32, out: &mut [i8]) -> (f32, i32) {
-    let mut lanes = [0.0f32; LANES];
-    let mut nan = [false; LANES];
-    let (chunks, rest) = x.as_chunks::<LANES>();
-    for chunk in chunks {
-        for ((lane, nan), v) in lanes.iter_mut().zip(&mut nan).zip(chunk) {
-            *lane = if v.abs() > *lane { v.abs() } else { *lane };
-            *nan |= v.is_nan();
-        }
+    // Sizes in the order of their bits: that of numbers, and what is not a number lies above infinity.
+    let mut largest = smallest_absmax.to_bits();
+    for v in x {
+        largest = largest.max(v.to_bits() & 0x7fff_ffff);
     }
-    for v in rest {
-        lanes[0] = lanes[0].max(v.abs());
-        nan[0] |= v.is_nan();
-    }
-    if nan.contains(&true) {
-        // No integer stands for it, but the scale can carry it into every output.
+    let largest = f32::from_bits(largest);
+    if !largest.is_finite() {
+        // No integer stands for that, but the scale can carry it into every output.
         out.fill(0);
         return (f32::NAN, 0);
     }
-    let largest = lanes
-        .iter()
-        .fold(smallest_absmax, |a, b| if *b > a { *b } else { a });
     let scale = 127.0 / largest;
-    let mut sum = 0i32;
     for (out, x) in out.iter_mut().zip(x) {
-        let quantized = ((x * scale + ROUND) - ROUND) as i32 as i8;
-        *out = quantized;
-        sum += i32::from(quantized);
+        // An integer of at most 127 in size, in the lowest byte once it is rounded.
+        *out = (x * scale + ROUND).to_bits().to_le_bytes()[0].cast_signed();
+    }
+    let mut sum = 0;
+    for v in &*out {
+        sum += i32::from(*v);
     }
     (largest / 127.0, sum)
+}
+
+#[inline(always)]
+pub(super) fn to_bf16(x: &[f32], out: &mut [u16]) {
+    for (out, x) in out.iter_mut().zip(x) {
+        *out = round_bf16(*x);
+    }
 }
 
 #[cfg(test)]

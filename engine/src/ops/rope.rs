@@ -9,8 +9,10 @@ pub(crate) struct RopeTable {
     frequencies: Vec<f64>,
     pairing: RopePairing,
     head_dim: usize,
-    /// `[position][pair]`, cosine and sine.
-    turns: Vec<(f32, f32)>,
+    /// `[position][pair]`
+    cosines: Vec<f32>,
+    /// `[position][pair]`
+    sines: Vec<f32>,
 }
 
 impl RopeTable {
@@ -27,7 +29,8 @@ impl RopeTable {
             frequencies: (0..pairs).map(frequency).collect(),
             pairing: config.rope_pairing,
             head_dim: config.head_dim,
-            turns: Vec::new(),
+            cosines: Vec::new(),
+            sines: Vec::new(),
         }
     }
 
@@ -39,30 +42,33 @@ impl RopeTable {
     #[expect(clippy::cast_precision_loss, reason = "positions are far below 2^53")]
     pub(crate) fn reach(&mut self, end: usize) {
         let pairs = self.frequencies.len();
-        let first = self.turns.len().checked_div(pairs).unwrap_or(end);
+        let first = self.cosines.len().checked_div(pairs).unwrap_or(end);
         for position in first..end {
             for frequency in &self.frequencies {
                 let angle = position as f64 * frequency;
-                self.turns.push((angle.cos() as f32, angle.sin() as f32));
+                self.cosines.push(angle.cos() as f32);
+                self.sines.push(angle.sin() as f32);
             }
         }
     }
 
     /// Turns every head of one token, shape `[heads][head_dim]`.
-    pub(crate) fn turn(&self, heads: &mut [f32], position: usize) {
+    #[inline(always)]
+    pub(super) fn turn(&self, heads: &mut [f32], position: usize) {
         let pairs = self.frequencies.len();
-        let turns = &self.turns[position * pairs..][..pairs];
+        let cosines = &self.cosines[position * pairs..][..pairs];
+        let sines = &self.sines[position * pairs..][..pairs];
         for head in heads.chunks_exact_mut(self.head_dim) {
             match self.pairing {
                 RopePairing::Halves => {
                     let (low, high) = head[..2 * pairs].split_at_mut(pairs);
-                    for ((a, b), (cos, sin)) in low.iter_mut().zip(high).zip(turns) {
+                    for (((a, b), cos), sin) in low.iter_mut().zip(high).zip(cosines).zip(sines) {
                         (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
                     }
                 }
                 RopePairing::Adjacent => {
                     let (dims, _) = head[..2 * pairs].as_chunks_mut::<2>();
-                    for ([a, b], (cos, sin)) in dims.iter_mut().zip(turns) {
+                    for (([a, b], cos), sin) in dims.iter_mut().zip(cosines).zip(sines) {
                         (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
                     }
                 }

@@ -10,6 +10,8 @@
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod dense;
 pub(crate) mod portable;
 
 use crate::activations::Activations;
