@@ -93,8 +93,8 @@ fn multiply(packed: &dyn PackedMatrix, activations: &Activations, parts: usize) 
     out
 }
 
-/// Rows, columns, tokens: one of each, and below, at and above the blocks of the kernels (4 rows, 16, 64, 128, 1024 and 2048
-/// columns, 2, 3, 32 and 96 tokens).
+/// Rows, columns, tokens: one of each, and below, at and above the blocks of the kernels (4, 16, 32 and 64 rows, 16, 24, 64,
+/// 128, 1024, 2048 and 3072 columns, 2, 3, 32 and 96 tokens), with panels enough for each thread.
 const SHAPES: &[(usize, usize, usize)] = &[
     (1, 1, 1),
     (1, 128, 1),
@@ -111,6 +111,12 @@ const SHAPES: &[(usize, usize, usize)] = &[
     (5, 2049, 7),
     (12, 2560, 96),
     (3, 6912, 4),
+    (33, 24, 1),
+    (65, 71, 7),
+    (200, 100, 1),
+    (200, 73, 20),
+    (1030, 17, 18),
+    (40, 3073, 1),
 ];
 
 fn check_exact(
