@@ -95,8 +95,8 @@ fn multiply(packed: &dyn PackedMatrix, activations: &Activations, parts: usize) 
     out
 }
 
-/// Rows, columns, tokens: one of each, and below, at and above the blocks of the kernels (4, 16 and 32 rows, 8, 16, 64, 128,
-/// 160, 256, 320, 1024 and 2048 columns, 2, 3, 6, 12, 32, 96 and 256 tokens).
+/// Rows, columns, tokens: one of each, and below, at and above the blocks of the kernels (4, 16, 32 and 64 rows, 8, 16, 24, 64,
+/// 128, 160, 256, 320, 1024, 2048 and 3072 columns, 2, 3, 6, 12, 32, 96 and 256 tokens), with panels enough for each thread.
 const SHAPES: &[(usize, usize, usize)] = &[
     (1, 1, 1),
     (1, 128, 1),
@@ -119,6 +119,12 @@ const SHAPES: &[(usize, usize, usize)] = &[
     (33, 321, 13),
     (70, 333, 11),
     (40, 48, 260),
+    (33, 24, 1),
+    (65, 71, 7),
+    (200, 100, 1),
+    (200, 73, 20),
+    (1030, 17, 18),
+    (40, 3073, 1),
 ];
 
 fn check_exact(

@@ -36,6 +36,22 @@ pub(crate) fn store_i32x8(to: &mut [i32; 8], value: __m256i) {
     unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) }
 }
 
+/// Loads 16 bytes into both halves.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn broadcast_u8x16(from: &[u8; 16]) -> __m256i {
+    // SAFETY: the array is 16 bytes long, and the intrinsic needs no alignment.
+    _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(from.as_ptr().cast()) })
+}
+
+/// Loads sixteen 16-bit integers.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn load_i16x16(from: &[i16; 16]) -> __m256i {
+    // SAFETY: the array is 32 bytes long, and the intrinsic needs no alignment.
+    unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
+}
+
 /// Four signed bytes in every 32-bit lane.
 #[inline]
 #[target_feature(enable = "avx2")]

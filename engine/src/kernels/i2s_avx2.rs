@@ -125,7 +125,7 @@ fn multiply(_: Avx2, matrix: &I2sAvx2, activations: &Activations, out: &mut Tile
             dot(matrix.panel(panel), values, sum)
         });
     } else {
-        panels::prefill::<ROWS, BYTES, CHUNK, TOKENS>(
+        panels::prefill::<ROWS, BYTES, 1, CHUNK, TOKENS>(
             packed,
             matrix.blocks * COLUMNS,
             activations,

@@ -17,6 +17,12 @@ mod f16_scalar;
 mod i2s_avx2;
 mod i2s_scalar;
 #[cfg(target_arch = "x86_64")]
+mod tl1_avx2;
+mod tl1_scalar;
+#[cfg(target_arch = "x86_64")]
+mod tl2_avx2;
+mod tl2_scalar;
+#[cfg(target_arch = "x86_64")]
 mod trit5_avx2;
 mod trit5_scalar;
 
@@ -178,6 +184,12 @@ pub static VARIANTS: &[&KernelVariant] = &[
     #[cfg(target_arch = "x86_64")]
     &i2s_avx2::VARIANT,
     &i2s_scalar::VARIANT,
+    #[cfg(target_arch = "x86_64")]
+    &tl1_avx2::VARIANT,
+    &tl1_scalar::VARIANT,
+    #[cfg(target_arch = "x86_64")]
+    &tl2_avx2::VARIANT,
+    &tl2_scalar::VARIANT,
     #[cfg(target_arch = "x86_64")]
     &trit5_avx2::VARIANT,
     &trit5_scalar::VARIANT,

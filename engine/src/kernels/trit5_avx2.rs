@@ -151,7 +151,7 @@ fn multiply(_: Avx2, matrix: &Trit5Avx2, activations: &Activations, out: &mut Ti
             dot(matrix.panel(panel), &unsigned, sum)
         });
     } else {
-        panels::prefill::<ROWS, BYTES, CHUNK_COLUMNS, TOKENS>(
+        panels::prefill::<ROWS, BYTES, 1, CHUNK_COLUMNS, TOKENS>(
             packed,
             matrix.blocks * COLUMNS,
             activations,

@@ -12,6 +12,9 @@
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod dense;
+pub(crate) mod lut;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod lut_avx2;
 pub(crate) mod portable;
 
 use crate::activations::Activations;
@@ -93,10 +96,10 @@ pub(crate) fn decode<const ROWS: usize>(
 /// the lowest byte. Words, because compilers take four bytes apart that they are given one by one.
 pub(crate) type TileStep<const TOKENS: usize> = [i32; TOKENS];
 
-/// Prefill: the tokens by the rows of `out`. `unpack(panel, columns, codes)` writes the weights of some columns of a panel;
-/// `tile(codes, values, sums)` adds the sums of `(w + 1) * a` over them for `TOKENS` tokens. `cols` are the columns as
-/// packed, a multiple of [`STEP`] that is at most [`crate::activations::COLUMN_PADDING`] beyond those of the matrix; `CHUNK`
-/// columns are unpacked at a time.
+/// Prefill: the tokens by the rows of `out`. `unpack(panel, columns, codes)` writes the weights of some columns of a panel of
+/// `TILES * ROWS` rows, all steps of the first `ROWS` rows, then those of the next; `tile(codes, values, sums)` adds the sums
+/// of `(w + 1) * a` over them for `ROWS` rows and `TOKENS` tokens. `cols` are the columns as packed, a multiple of [`STEP`]
+/// that is at most [`crate::activations::COLUMN_PADDING`] beyond those of the matrix; `CHUNK` columns are unpacked at a time.
 ///
 /// The activations of a block of tokens are first laid out as the tiles read them, one stream and no bounds to check; tokens
 /// that a last tile lacks are zeros.
@@ -104,6 +107,7 @@ pub(crate) type TileStep<const TOKENS: usize> = [i32; TOKENS];
 pub(crate) fn prefill<
     const ROWS: usize,
     const BYTES: usize,
+    const TILES: usize,
     const CHUNK: usize,
     const TOKENS: usize,
 >(
@@ -117,35 +121,49 @@ pub(crate) fn prefill<
     const { assert!(BYTES == ROWS * STEP && CHUNK.is_multiple_of(STEP)) };
     let rows = out.cols();
     let tokens = out.tokens();
-    debug_assert!(rows.start.is_multiple_of(ROWS), "stripes start on a panel");
+    let panel_rows = TILES * ROWS;
+    debug_assert!(
+        rows.start.is_multiple_of(panel_rows),
+        "stripes start on a panel"
+    );
     let steps = cols / STEP;
     let tiles = (TOKEN_BLOCK_BYTES / cols).clamp(2 * TOKENS, MOST_TOKENS) / TOKENS;
     let tiles = tiles.min(tokens.len().div_ceil(TOKENS));
-    let mut codes = vec![[0u8; BYTES]; CHUNK.min(cols) / STEP];
+    let mut codes = vec![[0u8; BYTES]; TILES * (CHUNK.min(cols) / STEP)];
     let mut values = vec![[0i32; TOKENS]; tiles * steps];
-    let mut sums = vec![[[0i32; ROWS]; TOKENS]; tiles];
+    let mut sums = vec![[[0i32; ROWS]; TOKENS]; TILES * tiles];
     for first in tokens.clone().step_by(tiles * TOKENS) {
         let block = first..tokens.end.min(first + tiles * TOKENS);
         let tiles = block.len().div_ceil(TOKENS);
+        let sums = &mut sums[..TILES * tiles];
         arrange(activations, &block, steps, &mut values[..tiles * steps]);
-        for panel_start in rows.clone().step_by(ROWS) {
+        for panel_start in rows.clone().step_by(panel_rows) {
             sums.fill([[0; ROWS]; TOKENS]);
             for from in (0..steps).step_by(CHUNK / STEP) {
                 let to = steps.min(from + CHUNK / STEP);
-                let codes = &mut codes[..to - from];
-                unpack(panel_start / ROWS, from * STEP..to * STEP, codes);
-                for (values, sums) in values.chunks_exact(steps).zip(&mut sums[..tiles]) {
-                    tile(codes, &values[from..to], sums);
+                let codes = &mut codes[..TILES * (to - from)];
+                unpack(panel_start / panel_rows, from * STEP..to * STEP, codes);
+                for (codes, sums) in codes
+                    .chunks_exact(to - from)
+                    .zip(sums.chunks_exact_mut(tiles))
+                {
+                    for (values, sums) in values.chunks_exact(steps).zip(sums) {
+                        tile(codes, &values[from..to], sums);
+                    }
                 }
             }
-            let panel_rows =
-                panel_start - rows.start..(panel_start + ROWS).min(rows.end) - rows.start;
-            for (token, sums) in block.clone().zip(sums.iter().flatten()) {
-                // The codes are one more than the weights.
-                let excess = activations.sum(token);
-                let out = &mut out.token(token)[panel_rows.clone()];
-                for (out, sum) in out.iter_mut().zip(sums) {
-                    *out = activations.rescale(token, sum - excess, packed.scale);
+            for (start, sums) in (panel_start..rows.end)
+                .step_by(ROWS)
+                .zip(sums.chunks_exact(tiles))
+            {
+                let tile_rows = start - rows.start..(start + ROWS).min(rows.end) - rows.start;
+                for (token, sums) in block.clone().zip(sums.iter().flatten()) {
+                    // The codes are one more than the weights.
+                    let excess = activations.sum(token);
+                    let out = &mut out.token(token)[tile_rows.clone()];
+                    for (out, sum) in out.iter_mut().zip(sums) {
+                        *out = activations.rescale(token, sum - excess, packed.scale);
+                    }
                 }
             }
         }

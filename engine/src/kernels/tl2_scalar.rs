@@ -1,0 +1,122 @@
+//! Ternary weights by look-up in portable Rust, three to a sign and a 4-bit index.
+//!
+//! Layout: rows one after the other, in blocks of 24 columns, eight groups of three, five bytes.
+//!
+//! ```text
+//! byte of a block   0: groups 1,0 | 1: 3,2 | 2: 5,4 | 3: 7,6 | 4: signs
+//! bytes 0-3         bit 7-4: index of group 2i+1 | 3-0: of group 2i
+//! byte 4            bit g: whether the weights of group g are the negative of their pattern
+//! ```
+//!
+//! The index is the size of `w0 + 3 w1 + 9 w2`, 0 to 13. Sign and index together name an entry of a table of 32.
+
+use super::{Agreement, Family, KernelVariant, PackResult, Packed, PackedMatrix, ternary_of};
+use crate::activations::Activations;
+use crate::cpu::Cpu;
+use crate::grid::Tile;
+use crate::panels;
+use crate::panels::lut::{ENTRIES, Groups, SIGNED_TRIPLES, triple_index};
+use crate::weights::LinearWeights;
+use std::ops::Range;
+
+pub(super) static VARIANT: KernelVariant = KernelVariant {
+    name: "tl2-scalar",
+    family: Family::Tl2,
+    requires: &[],
+    bits_per_weight: 5.0 / 3.0,
+    agreement: Agreement::Exact,
+    about: "portable Rust, tables of three activations, 16-bit partial sums",
+    pack,
+};
+
+/// Columns of a group.
+const GROUP: usize = 3;
+/// Groups of a block.
+const GROUPS: usize = 8;
+/// Columns of a block.
+const COLUMNS: usize = GROUPS * GROUP;
+/// Bytes of a block.
+const BLOCK: usize = 5;
+
+struct Tl2Scalar {
+    /// Blocks of a row.
+    blocks: usize,
+    packed: Packed,
+}
+
+fn pack(weights: &LinearWeights, _: &Cpu) -> PackResult {
+    let matrix = ternary_of(weights, &VARIANT)?;
+    let blocks = matrix.cols().div_ceil(COLUMNS);
+    let packed = panels::pack(
+        matrix,
+        1,
+        blocks * COLUMNS,
+        blocks * BLOCK,
+        |weights, bytes| {
+            let (columns, _) = weights.as_chunks::<COLUMNS>();
+            let (bytes, _) = bytes.as_chunks_mut::<BLOCK>();
+            for (columns, bytes) in columns.iter().zip(bytes) {
+                for (group, weights) in columns.as_chunks::<GROUP>().0.iter().enumerate() {
+                    let (negative, index) = triple_index(*weights);
+                    bytes[group / 2] |= index << (group % 2 * 4);
+                    bytes[4] |= u8::from(negative) << group;
+                }
+            }
+        },
+    )?;
+    Ok(Box::new(Tl2Scalar { blocks, packed }))
+}
+
+impl Tl2Scalar {
+    fn row(&self, row: usize) -> &[[u8; BLOCK]] {
+        &self.bytes().as_chunks::<BLOCK>().0[row * self.blocks..][..self.blocks]
+    }
+}
+
+impl PackedMatrix for Tl2Scalar {
+    fn packed(&self) -> &Packed {
+        &self.packed
+    }
+
+    fn row_block(&self) -> usize {
+        1
+    }
+
+    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
+        assert_eq!(
+            activations.cols(),
+            self.cols(),
+            "activations of this matrix"
+        );
+        let groups = Groups {
+            patterns: &SIGNED_TRIPLES,
+            count: self.blocks * GROUPS,
+            block: GROUPS,
+        };
+        groups.multiply(&self.packed, activations, out, |row, groups, indices| {
+            unpack(self.row(row), groups, indices);
+        });
+    }
+
+    fn unpack_row(&self, row: usize, out: &mut [f32]) {
+        let mut indices = vec![0; self.blocks * GROUPS];
+        unpack(self.row(row), 0..indices.len(), &mut indices);
+        for (index, out) in indices.into_iter().zip(out.chunks_mut(GROUP)) {
+            for (pattern, out) in SIGNED_TRIPLES.iter().zip(out) {
+                *out = f32::from(pattern[usize::from(index)]) * self.packed.scale;
+            }
+        }
+    }
+}
+
+/// Writes sign and index of some groups of a row as indices into tables of twice [`ENTRIES`].
+fn unpack(row: &[[u8; BLOCK]], groups: Range<usize>, indices: &mut [u8]) {
+    const { assert!(ENTRIES == 16) };
+    let (indices, _) = indices.as_chunks_mut::<GROUPS>();
+    for (bytes, indices) in row[groups.start / GROUPS..].iter().zip(indices) {
+        for (group, index) in indices.iter_mut().enumerate() {
+            let negative = bytes[4] >> group & 1;
+            *index = negative << 4 | bytes[group / 2] >> (group % 2 * 4) & 15;
+        }
+    }
+}
