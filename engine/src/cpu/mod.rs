@@ -3,6 +3,8 @@
 //! A proof such as [`Avx2`] is handed out by [`Cpu`] alone, and only where the CPU has the feature. Packed weights hold the
 //! proof, which is what makes the one call from safe code into a `#[target_feature]` function sound.
 
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod aarch64;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86_64;
 
@@ -194,8 +196,8 @@ proofs! {
     NeonFp16, neon_fp16: Neon, Fp16;
     /// Proof of int8 dot products. Enables `neon,dotprod`.
     NeonDotprod, neon_dotprod: Neon, Dotprod;
-    /// Proof of int8 matrix multiplication. Enables `neon,i8mm`.
-    NeonI8mm, neon_i8mm: Neon, I8mm;
+    /// Proof of int8 matrix multiplication, with the dot products of every CPU that has it. Enables `neon,dotprod,i8mm`.
+    NeonI8mm, neon_i8mm: Neon, Dotprod, I8mm;
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -15,6 +15,12 @@ mod f16_avx512;
 mod f16_scalar;
 #[cfg(target_arch = "x86_64")]
 mod i2s_avx2;
+#[cfg(target_arch = "aarch64")]
+mod i2s_neon;
+#[cfg(target_arch = "aarch64")]
+mod i2s_neon_dotprod;
+#[cfg(target_arch = "aarch64")]
+mod i2s_neon_i8mm;
 mod i2s_scalar;
 #[cfg(target_arch = "x86_64")]
 mod tl1_avx2;
@@ -183,6 +189,12 @@ pub trait PackedMatrix: Send + Sync {
 pub static VARIANTS: &[&KernelVariant] = &[
     #[cfg(target_arch = "x86_64")]
     &i2s_avx2::VARIANT,
+    #[cfg(target_arch = "aarch64")]
+    &i2s_neon_i8mm::VARIANT,
+    #[cfg(target_arch = "aarch64")]
+    &i2s_neon_dotprod::VARIANT,
+    #[cfg(target_arch = "aarch64")]
+    &i2s_neon::VARIANT,
     &i2s_scalar::VARIANT,
     #[cfg(target_arch = "x86_64")]
     &tl1_avx2::VARIANT,

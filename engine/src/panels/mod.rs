@@ -15,6 +15,12 @@ pub(crate) mod dense;
 pub(crate) mod lut;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod lut_avx2;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon_dotprod;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon_i8mm;
 pub(crate) mod portable;
 
 use crate::activations::Activations;
@@ -115,10 +121,39 @@ pub(crate) fn prefill<
     cols: usize,
     activations: &Activations,
     out: &mut Tile<'_>,
+    unpack: impl FnMut(usize, Range<usize>, &mut [Codes<BYTES>]),
+    tile: impl FnMut(&[Codes<BYTES>], &[TileStep<TOKENS>], &mut [[i32; ROWS]; TOKENS]),
+) {
+    prefill_by::<ROWS, BYTES, TILES, CHUNK, TOKENS, 1>(
+        packed,
+        cols,
+        activations,
+        out,
+        unpack,
+        tile,
+    );
+}
+
+/// [`prefill`] for tiles that read `WIDE` steps of a token together: `WIDE` consecutive [`TileStep`]s hold them as
+/// `[token][step]`. `cols` and `CHUNK` are multiples of `WIDE` steps.
+#[inline(always)]
+pub(crate) fn prefill_by<
+    const ROWS: usize,
+    const BYTES: usize,
+    const TILES: usize,
+    const CHUNK: usize,
+    const TOKENS: usize,
+    const WIDE: usize,
+>(
+    packed: &Packed,
+    cols: usize,
+    activations: &Activations,
+    out: &mut Tile<'_>,
     mut unpack: impl FnMut(usize, Range<usize>, &mut [Codes<BYTES>]),
     mut tile: impl FnMut(&[Codes<BYTES>], &[TileStep<TOKENS>], &mut [[i32; ROWS]; TOKENS]),
 ) {
-    const { assert!(BYTES == ROWS * STEP && CHUNK.is_multiple_of(STEP)) };
+    const { assert!(BYTES == ROWS * STEP && CHUNK.is_multiple_of(WIDE * STEP)) };
+    debug_assert!(cols.is_multiple_of(WIDE * STEP), "whole groups of steps");
     let rows = out.cols();
     let tokens = out.tokens();
     let panel_rows = TILES * ROWS;
@@ -136,7 +171,7 @@ pub(crate) fn prefill<
         let block = first..tokens.end.min(first + tiles * TOKENS);
         let tiles = block.len().div_ceil(TOKENS);
         let sums = &mut sums[..TILES * tiles];
-        arrange(activations, &block, steps, &mut values[..tiles * steps]);
+        arrange::<TOKENS, WIDE>(activations, &block, steps, &mut values[..tiles * steps]);
         for panel_start in rows.clone().step_by(panel_rows) {
             sums.fill([[0; ROWS]; TOKENS]);
             for from in (0..steps).step_by(CHUNK / STEP) {
@@ -170,9 +205,9 @@ pub(crate) fn prefill<
     }
 }
 
-/// Lays out the activations of a block of tokens as `[tile][step][token of the tile]`.
+/// Lays out the activations of a block of tokens as `[tile][group of steps][token of the tile][step of the group]`.
 #[inline(always)]
-fn arrange<const TOKENS: usize>(
+fn arrange<const TOKENS: usize, const WIDE: usize>(
     activations: &Activations,
     block: &Range<usize>,
     steps: usize,
@@ -181,14 +216,17 @@ fn arrange<const TOKENS: usize>(
     for (tile, values) in values.chunks_exact_mut(steps).enumerate() {
         for index in 0..TOKENS {
             let token = block.start + tile * TOKENS + index;
+            let groups = values.chunks_exact_mut(WIDE).map(<[_]>::as_flattened_mut);
             if token < block.end {
                 let (row, _) = activations.int8(token).as_chunks::<STEP>();
-                for (values, row) in values.iter_mut().zip(row) {
-                    values[index] = i32::from_le_bytes(row.map(i8::cast_unsigned));
+                for (group, row) in groups.zip(row.as_chunks::<WIDE>().0) {
+                    for (value, row) in group[index * WIDE..][..WIDE].iter_mut().zip(row) {
+                        *value = i32::from_le_bytes(row.map(i8::cast_unsigned));
+                    }
                 }
             } else {
-                for values in values.iter_mut() {
-                    values[index] = 0;
+                for group in groups {
+                    group[index * WIDE..][..WIDE].fill(0);
                 }
             }
         }
