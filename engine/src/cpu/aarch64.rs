@@ -58,6 +58,13 @@ pub(crate) fn store_i32x4(to: &mut [i32; 4], value: int32x4_t) {
     unsafe { vst1q_s32(to.as_mut_ptr(), value) }
 }
 
+/// Three times each byte, modulo 256.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn triple_i8x16(value: int8x16_t) -> int8x16_t {
+    vmulq_s8(value, vdupq_n_s8(3))
+}
+
 /// Asks for the cache line that lies `ahead` bytes after `from`; a place outside the slice is only a useless hint.
 #[inline(always)]
 pub(crate) fn prefetch(from: &[u8], ahead: usize) {

@@ -30,6 +30,10 @@ mod tl2_avx2;
 mod tl2_scalar;
 #[cfg(target_arch = "x86_64")]
 mod trit5_avx2;
+#[cfg(target_arch = "aarch64")]
+mod trit5_neon;
+#[cfg(target_arch = "aarch64")]
+mod trit5_neon_dotprod;
 mod trit5_scalar;
 
 use crate::activations::{Activations, Preparation};
@@ -204,6 +208,10 @@ pub static VARIANTS: &[&KernelVariant] = &[
     &tl2_scalar::VARIANT,
     #[cfg(target_arch = "x86_64")]
     &trit5_avx2::VARIANT,
+    #[cfg(target_arch = "aarch64")]
+    &trit5_neon_dotprod::VARIANT,
+    #[cfg(target_arch = "aarch64")]
+    &trit5_neon::VARIANT,
     &trit5_scalar::VARIANT,
     #[cfg(target_arch = "x86_64")]
     &f16_avx512::VARIANT,

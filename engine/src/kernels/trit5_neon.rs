@@ -1,0 +1,213 @@
+//! Ternary weights in 1.6 bits, five to a byte, times int8 activations with plain Advanced SIMD.
+//!
+//! A byte holds five digits to the base of 3 (see [`crate::base3`]), less 128: a signed byte `s`. The first weight is +1 where
+//! `s` is 43 or more, -1 where it is -43 or less, and 0 between; three times `s`, modulo 256, holds the digits that follow.
+//!
+//! Layout: panels of four rows, blocks of 80 columns. A block holds 16 bytes of each of the four rows, and a byte is one weight
+//! of each of five planes of 16 columns.
+//!
+//! ```text
+//! panel, block k       | row 0: 16 bytes | row 1 | row 2 | row 3 |     64 bytes
+//! byte b of a row      w`[b]`, w`[16+b]`, w`[32+b]`, w`[48+b]`, w`[64+b]`, the first most significant
+//! ```
+//!
+//! Two comparisons, a subtraction and a multiplication of bytes give a weight; no table and no shift.
+#![expect(unsafe_code, reason = "calls across the target-feature boundary")]
+
+use super::{
+    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, ternary_of,
+};
+use crate::activations::Activations;
+use crate::base3::{self, DIGITS};
+use crate::cpu::aarch64::{
+    load_i8x16, load_u8x16, prefetch, smlal_high, smlal_low, store_i32x4, store_u8x16, triple_i8x16,
+};
+use crate::cpu::{Cpu, Neon};
+use crate::grid::Tile;
+use crate::panels::neon::{BYTES, MOST_COLUMNS, ROWS, TOKENS, WIDE, sum_lanes, tile};
+use crate::panels::{self, Codes};
+use crate::weights::LinearWeights;
+use std::arch::aarch64::*;
+use std::ops::Range;
+
+pub(super) static VARIANT: KernelVariant = KernelVariant {
+    name: "trit5-neon",
+    family: Family::Trit5,
+    requires: Neon::FEATURES,
+    bits_per_weight: 1.6,
+    agreement: Agreement::Exact,
+    about: "Advanced SIMD, five weights in a byte, digits by comparison, four rows interleaved",
+    pack,
+};
+
+/// The least fraction less 128 whose first digit is that of +1.
+const THRESHOLD: i8 = 43;
+/// The bit that takes 128 from a byte, modulo 256.
+pub(super) const SIGN: u8 = 0x80;
+/// Columns of a plane.
+const PLANE: usize = panels::neon::COLUMNS;
+/// Columns of a block.
+const COLUMNS: usize = DIGITS * PLANE;
+/// Bytes of a block.
+const BLOCK: usize = ROWS * PLANE;
+/// Columns that prefill unpacks at a time, whole blocks.
+const CHUNK: usize = MOST_COLUMNS / COLUMNS * COLUMNS;
+/// Decode: blocks whose sums fit in 16 bits. A lane gets ten products of a block, each at most 128 in size: 25 * 1280 = 32000.
+const BLOCKS_PER_SUM: usize = 25;
+/// How far ahead decode asks for weights, in bytes: about the latency of memory at its bandwidth.
+const AHEAD: usize = 8 << 10;
+
+struct Trit5Neon {
+    neon: Neon,
+    /// Blocks of a panel.
+    blocks: usize,
+    packed: Packed,
+}
+
+fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
+    let neon = cpu.neon().map_err(|missing| PackError::Unsupported {
+        variant: VARIANT.name,
+        missing,
+    })?;
+    let matrix = ternary_of(weights, &VARIANT)?;
+    let blocks = matrix.cols().div_ceil(COLUMNS);
+    let padded = blocks * COLUMNS;
+    let packed = panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
+        for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
+            for (index, byte) in block.iter_mut().enumerate() {
+                let (row, b) = (index / PLANE, index % PLANE);
+                let columns = &weights[row * padded + k * COLUMNS..][..COLUMNS];
+                let code = base3::encode(std::array::from_fn(|plane| columns[plane * PLANE + b]));
+                *byte = code ^ SIGN;
+            }
+        }
+    })?;
+    Ok(Box::new(Trit5Neon {
+        neon,
+        blocks,
+        packed,
+    }))
+}
+
+impl Trit5Neon {
+    fn panel(&self, panel: usize) -> &[[u8; BLOCK]] {
+        &self.bytes().as_chunks::<BLOCK>().0[panel * self.blocks..][..self.blocks]
+    }
+}
+
+impl PackedMatrix for Trit5Neon {
+    fn packed(&self) -> &Packed {
+        &self.packed
+    }
+
+    fn row_block(&self) -> usize {
+        ROWS
+    }
+
+    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
+        assert_eq!(
+            activations.cols(),
+            self.cols(),
+            "activations of this matrix"
+        );
+        // SAFETY: `self.neon` exists only where Advanced SIMD was detected.
+        unsafe { multiply(self.neon, self, activations, out) }
+    }
+
+    fn unpack_row(&self, row: usize, out: &mut [f32]) {
+        for (block, out) in self.panel(row / ROWS).iter().zip(out.chunks_mut(COLUMNS)) {
+            let bytes = &block[row % ROWS * PLANE..][..PLANE];
+            for (column, out) in out.iter_mut().enumerate() {
+                let weight = base3::decode(bytes[column % PLANE] ^ SIGN, column / PLANE);
+                *out = f32::from(weight) * self.packed.scale;
+            }
+        }
+    }
+}
+
+#[target_feature(enable = "neon")]
+fn multiply(_: Neon, matrix: &Trit5Neon, activations: &Activations, out: &mut Tile<'_>) {
+    let packed = &matrix.packed;
+    if out.tokens().len() == 1 {
+        let values = activations.int8(out.tokens().start);
+        panels::decode(packed, activations, out, |panel| {
+            dot(matrix.panel(panel), values)
+        });
+    } else {
+        panels::prefill_by::<ROWS, BYTES, 1, CHUNK, TOKENS, WIDE>(
+            packed,
+            matrix.blocks * COLUMNS,
+            activations,
+            out,
+            |panel, columns, codes| unpack(matrix.panel(panel), columns, codes),
+            |codes, values, sums| tile(codes, values, sums),
+        );
+    }
+}
+
+/// The weights of the first digits of fractions less 128.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn first_digits(s: int8x16_t) -> int8x16_t {
+    // A comparison that holds gives -1.
+    let ones = vreinterpretq_s8_u8(vcgeq_s8(s, vdupq_n_s8(THRESHOLD)));
+    let minus_ones = vreinterpretq_s8_u8(vcleq_s8(s, vdupq_n_s8(-THRESHOLD)));
+    vsubq_s8(minus_ones, ones)
+}
+
+/// Sums of `w * a` over the rows of a panel.
+#[inline]
+#[target_feature(enable = "neon")]
+fn dot(panel: &[[u8; BLOCK]], values: &[i8]) -> [i32; ROWS] {
+    let values = &values.as_chunks::<COLUMNS>().0[..panel.len()];
+    let mut totals = [vdupq_n_s32(0); ROWS];
+    for from in (0..panel.len()).step_by(BLOCKS_PER_SUM) {
+        let to = panel.len().min(from + BLOCKS_PER_SUM);
+        let mut words = [vdupq_n_s16(0); ROWS];
+        for (block, values) in panel[from..to].iter().zip(&values[from..to]) {
+            prefetch(block, AHEAD);
+            let (values, _) = values.as_chunks::<PLANE>();
+            let mut a = [vdupq_n_s8(0); DIGITS];
+            for plane in 0..DIGITS {
+                a[plane] = load_i8x16(&values[plane]);
+            }
+            let (rows, _) = block.as_chunks::<PLANE>();
+            for row in 0..ROWS {
+                let mut s = vreinterpretq_s8_u8(load_u8x16(&rows[row]));
+                for plane in 0..DIGITS {
+                    let (w, a) = (first_digits(s), a[plane]);
+                    words[row] = smlal_low(words[row], w, a);
+                    words[row] = smlal_high(words[row], w, a);
+                    s = triple_i8x16(s);
+                }
+            }
+        }
+        for row in 0..ROWS {
+            totals[row] = vpadalq_s16(totals[row], words[row]);
+        }
+    }
+    let mut result = [0; ROWS];
+    store_i32x4(&mut result, sum_lanes(totals));
+    result
+}
+
+/// Writes `w + 1` of some columns of a panel, a multiple of a block from its start.
+#[inline]
+#[target_feature(enable = "neon")]
+fn unpack(panel: &[[u8; BLOCK]], columns: Range<usize>, codes: &mut [Codes<BYTES>]) {
+    let one = vdupq_n_s8(1);
+    let blocks = &panel[columns.start / COLUMNS..];
+    let (planes_of_rows, _) = codes.as_chunks_mut::<ROWS>();
+    let (blocks_of_codes, _) = planes_of_rows.as_chunks_mut::<DIGITS>();
+    for (block, codes) in blocks.iter().zip(blocks_of_codes) {
+        let (rows, _) = block.as_chunks::<PLANE>();
+        for row in 0..ROWS {
+            let mut s = vreinterpretq_s8_u8(load_u8x16(&rows[row]));
+            for plane in codes.iter_mut() {
+                let code = vaddq_s8(first_digits(s), one);
+                store_u8x16(&mut plane[row], vreinterpretq_u8_s8(code));
+                s = triple_i8x16(s);
+            }
+        }
+    }
+}
