@@ -34,6 +34,14 @@ pub(crate) fn load_i8x16(from: &[i8; 16]) -> int8x16_t {
     unsafe { vld1q_s8(from.as_ptr()) }
 }
 
+/// Loads eight 16-bit integers.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn load_i16x8(from: &[i16; 8]) -> int16x8_t {
+    // SAFETY: the array is 16 bytes long, and the intrinsic needs no alignment.
+    unsafe { vld1q_s16(from.as_ptr()) }
+}
+
 /// Loads two 32-bit integers.
 #[inline]
 #[target_feature(enable = "neon")]

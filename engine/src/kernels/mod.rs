@@ -24,9 +24,13 @@ mod i2s_neon_i8mm;
 mod i2s_scalar;
 #[cfg(target_arch = "x86_64")]
 mod tl1_avx2;
+#[cfg(target_arch = "aarch64")]
+mod tl1_neon;
 mod tl1_scalar;
 #[cfg(target_arch = "x86_64")]
 mod tl2_avx2;
+#[cfg(target_arch = "aarch64")]
+mod tl2_neon;
 mod tl2_scalar;
 #[cfg(target_arch = "x86_64")]
 mod trit5_avx2;
@@ -202,9 +206,13 @@ pub static VARIANTS: &[&KernelVariant] = &[
     &i2s_scalar::VARIANT,
     #[cfg(target_arch = "x86_64")]
     &tl1_avx2::VARIANT,
+    #[cfg(target_arch = "aarch64")]
+    &tl1_neon::VARIANT,
     &tl1_scalar::VARIANT,
     #[cfg(target_arch = "x86_64")]
     &tl2_avx2::VARIANT,
+    #[cfg(target_arch = "aarch64")]
+    &tl2_neon::VARIANT,
     &tl2_scalar::VARIANT,
     #[cfg(target_arch = "x86_64")]
     &trit5_avx2::VARIANT,

@@ -21,6 +21,8 @@ pub(crate) mod neon;
 pub(crate) mod neon_dotprod;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon_i8mm;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon_lut;
 pub(crate) mod portable;
 
 use crate::activations::Activations;
