@@ -66,6 +66,30 @@ pub(crate) fn store_i32x4(to: &mut [i32; 4], value: int32x4_t) {
     unsafe { vst1q_s32(to.as_mut_ptr(), value) }
 }
 
+/// Loads eight half-precision numbers.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn load_f16x8(from: &[u16; 8]) -> float16x8_t {
+    // SAFETY: the array is 16 bytes long, and the intrinsic needs no alignment.
+    vreinterpretq_f16_u16(unsafe { vld1q_u16(from.as_ptr()) })
+}
+
+/// Loads four single-precision numbers.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn load_f32x4(from: &[f32; 4]) -> float32x4_t {
+    // SAFETY: the array is 16 bytes long, and the intrinsic needs no alignment.
+    unsafe { vld1q_f32(from.as_ptr()) }
+}
+
+/// Stores four single-precision numbers.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn store_f32x4(to: &mut [f32; 4], value: float32x4_t) {
+    // SAFETY: the array is 16 bytes long, and the intrinsic needs no alignment.
+    unsafe { vst1q_f32(to.as_mut_ptr(), value) }
+}
+
 /// Three times each byte, modulo 256.
 #[inline]
 #[target_feature(enable = "neon")]

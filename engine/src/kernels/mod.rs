@@ -12,6 +12,8 @@ mod bf16_scalar;
 mod f16_avx2;
 #[cfg(target_arch = "x86_64")]
 mod f16_avx512;
+#[cfg(target_arch = "aarch64")]
+mod f16_neon;
 mod f16_scalar;
 #[cfg(target_arch = "x86_64")]
 mod i2s_avx2;
@@ -225,6 +227,8 @@ pub static VARIANTS: &[&KernelVariant] = &[
     &f16_avx512::VARIANT,
     #[cfg(target_arch = "x86_64")]
     &f16_avx2::VARIANT,
+    #[cfg(target_arch = "aarch64")]
+    &f16_neon::VARIANT,
     &f16_scalar::VARIANT,
     #[cfg(target_arch = "x86_64")]
     &bf16_avx512_bf16::VARIANT,
