@@ -21,18 +21,55 @@ impl PackedBytes {
         chunk: usize,
         fill: impl Fn(usize, &mut [u8]) -> Result<(), PackError> + Sync + Send,
     ) -> Result<Self, PackError> {
+        let mut bytes = PackedBytes::zeroed(length)?;
+        bytes.map[..length]
+            .par_chunks_mut(chunk)
+            .enumerate()
+            .try_for_each(|(index, bytes)| fill(index, bytes))?;
+        Ok(bytes)
+    }
+
+    /// Fills several arrays of `chunks` parts together: `fill(index, parts)` gets one part of each, as long as `parts` says.
+    pub(crate) fn fill_together<const N: usize>(
+        chunks: usize,
+        parts: [usize; N],
+        fill: impl Fn(usize, [&mut [u8]; N]) -> Result<(), PackError> + Sync + Send,
+    ) -> Result<[Self; N], PackError> {
+        let mut arrays = Vec::with_capacity(N);
+        for part in parts {
+            arrays.push(PackedBytes::zeroed(chunks * part)?);
+        }
+        let mut arrays: [Self; N] = arrays
+            .try_into()
+            .unwrap_or_else(|_| unreachable!("one array for each part"));
+        let mut rests = arrays
+            .each_mut()
+            .map(|array| &mut array.map[..array.length]);
+        let shares: Vec<[&mut [u8]; N]> = (0..chunks)
+            .map(|_| {
+                let mut lengths = parts.iter();
+                rests.each_mut().map(|rest| {
+                    let length = lengths.next().copied().unwrap_or(0);
+                    rest.split_off_mut(..length).unwrap_or_default()
+                })
+            })
+            .collect();
+        shares
+            .into_par_iter()
+            .enumerate()
+            .try_for_each(|(index, share)| fill(index, share))?;
+        Ok(arrays)
+    }
+
+    fn zeroed(length: usize) -> Result<Self, PackError> {
         let no_memory = |e: std::io::Error| PackError::NoMemory {
             bytes: length,
             reason: e.to_string(),
         };
-        let mut map = MmapMut::map_anon(length.max(1)).map_err(no_memory)?;
+        let map = MmapMut::map_anon(length.max(1)).map_err(no_memory)?;
         if length >= HUGE_PAGE_BYTES {
             advise_huge_pages(&map);
         }
-        map[..length]
-            .par_chunks_mut(chunk)
-            .enumerate()
-            .try_for_each(|(index, bytes)| fill(index, bytes))?;
         Ok(PackedBytes { map, length })
     }
 

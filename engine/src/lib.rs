@@ -10,6 +10,7 @@ mod buffer;
 pub mod cpu;
 mod forward;
 pub mod grid;
+pub mod heads;
 pub mod kernels;
 mod kv_cache;
 pub mod limits;

@@ -1,26 +1,47 @@
 //! A network packed for one kernel variant.
 
 use crate::cpu::Cpu;
+use crate::heads::{self, Head, HeadChoice, HeadSource};
 use crate::kernels::{self, Family, KernelVariant, PackError, PackedMatrix};
 use crate::model::{Config, Model};
 use crate::ops::{self, SharedIsa};
 use crate::threads::Pool;
 use crate::weights::LinearWeights;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A network whose linear layers are packed by one variant. Embedding and head are in half precision, on the best variant of
-/// the CPU whatever the linear layers run on, so that two rows of a report differ in the kernel alone.
+/// A network whose linear layers are packed by one variant. The embedding is in half precision, and so is the head unless
+/// another was chosen; both run on the best kernel of the CPU whatever the linear layers run on, so that two rows of a report
+/// with the same head differ in the kernel alone.
 pub struct Network {
     pub(crate) config: Config,
     kernel: &'static KernelVariant,
-    head_kernel: &'static KernelVariant,
     pub(crate) isa: SharedIsa,
-    pub(crate) embedding: Box<dyn PackedMatrix>,
+    pub(crate) embedding: Arc<dyn PackedMatrix>,
     pub(crate) layers: Vec<PackedLayer>,
     pub(crate) final_norm: Vec<f32>,
-    /// Absent where the embedding serves as head.
-    pub(crate) head: Option<Box<dyn PackedMatrix>>,
+    pub(crate) head: Box<dyn Head>,
+    /// Whether the embedding serves as head.
+    tied_head: bool,
     pub(crate) rope_factors: Option<Vec<f32>>,
+}
+
+/// How the head is kept and computed.
+#[derive(Debug, Clone, Copy)]
+pub struct HeadOptions {
+    /// Which head.
+    pub choice: &'static HeadChoice,
+    /// Whether its integer loops are the portable ones: a reference. Rows in half precision run on the best kernel all the same.
+    pub portable: bool,
+}
+
+impl Default for HeadOptions {
+    fn default() -> Self {
+        HeadOptions {
+            choice: heads::default(),
+            portable: false,
+        }
+    }
 }
 
 /// One layer; see [`crate::model::Layer`] for shapes.
@@ -49,7 +70,7 @@ pub struct PackFailure {
 }
 
 impl Network {
-    /// Packs every tensor of a model, on all CPUs.
+    /// Packs every tensor of a model, on all CPUs, with the default head.
     ///
     /// # Errors
     /// [`PackFailure`] names the first tensor that cannot be packed by this variant.
@@ -58,7 +79,20 @@ impl Network {
         kernel: &'static KernelVariant,
         cpu: &Cpu,
     ) -> Result<Network, PackFailure> {
-        let head_kernel = kernels::best(Family::F16, cpu);
+        Network::pack_with_head(model, kernel, HeadOptions::default(), cpu)
+    }
+
+    /// Packs every tensor of a model, on all CPUs, and its head as chosen.
+    ///
+    /// # Errors
+    /// [`PackFailure`] names the first tensor that cannot be packed.
+    pub fn pack_with_head(
+        model: &Model,
+        kernel: &'static KernelVariant,
+        head: HeadOptions,
+        cpu: &Cpu,
+    ) -> Result<Network, PackFailure> {
+        let half_kernel = kernels::best(Family::F16, cpu);
         let pack = |tensor: String, weights: &LinearWeights, kernel: &'static KernelVariant| {
             (kernel.pack)(weights, cpu).map_err(|source| PackFailure { tensor, source })
         };
@@ -66,9 +100,11 @@ impl Network {
             pack(
                 name.to_owned(),
                 &LinearWeights::Dense(matrix.clone()),
-                head_kernel,
+                half_kernel,
             )
+            .map(Arc::from)
         };
+        let embedding: Arc<dyn PackedMatrix> = dense("embedding", &model.embedding)?;
         let mut layers = Vec::with_capacity(model.layers.len());
         for (index, layer) in model.layers.iter().enumerate() {
             let linear =
@@ -87,34 +123,55 @@ impl Network {
                 down: linear("ffn_down", &layer.down)?,
             });
         }
+        // A failure of the head's own packing is named as such.
+        let half = || match &model.head {
+            Some(head) => dense("head", head).map_err(|failure| failure.source),
+            None => Ok(Arc::clone(&embedding)),
+        };
+        let source = HeadSource {
+            weights: model.head.as_ref().unwrap_or(&model.embedding),
+            half: &half,
+            half_kernel: half_kernel.name,
+            cpu: if head.portable { &Cpu::scalar() } else { cpu },
+        };
+        let head = (head.choice.pack)(&source).map_err(|source| PackFailure {
+            tensor: "head".to_owned(),
+            source,
+        })?;
         Ok(Network {
             config: model.config.clone(),
             kernel,
-            head_kernel,
             isa: SharedIsa::best(cpu),
-            embedding: dense("embedding", &model.embedding)?,
+            embedding,
             layers,
             final_norm: model.final_norm.clone(),
-            head: model
-                .head
-                .as_ref()
-                .map(|head| dense("head", head))
-                .transpose()?,
+            head,
+            tied_head: model.head.is_none(),
             rope_factors: model.rope_factors.clone(),
         })
     }
 
-    /// Bytes a network of this configuration takes once it is packed by `kernel`, padding not counted.
+    /// Bytes a network of this configuration takes once it is packed by `kernel` with such a head, padding not counted.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "bytes of a model are far below 2^52"
     )]
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     #[expect(clippy::cast_sign_loss, reason = "weights and bits are positive")]
-    pub fn estimated_bytes(config: &Config, tied_head: bool, kernel: &KernelVariant) -> u64 {
-        let linear = config.linear_weights() as f64 * f64::from(kernel.bits_per_weight) / 8.0;
-        let tables = if tied_head { 1 } else { 2 };
-        linear as u64 + tables * 2 * (config.vocab * config.hidden) as u64
+    pub fn estimated_bytes(
+        config: &Config,
+        tied_head: bool,
+        kernel: &KernelVariant,
+        head: &HeadChoice,
+    ) -> u64 {
+        let linear = config.linear_weights() as f64 * f64::from(kernel.bits_per_weight);
+        let table = (config.vocab * config.hidden) as f64;
+        let halves = if head.keeps_half && !tied_head {
+            2.0
+        } else {
+            1.0
+        };
+        ((linear + table * (16.0 * halves + head.bits_per_weight)) / 8.0) as u64
     }
 
     /// Hyperparameters.
@@ -127,19 +184,19 @@ impl Network {
         self.kernel
     }
 
-    /// The variant of embedding and head.
-    pub fn head_kernel(&self) -> &'static KernelVariant {
-        self.head_kernel
+    /// How the head is kept.
+    pub fn head(&self) -> &'static HeadChoice {
+        self.head.choice()
+    }
+
+    /// The kernels of the head, for the record.
+    pub fn head_kernel(&self) -> String {
+        self.head.kernel()
     }
 
     /// The instruction set of everything else.
     pub fn shared_isa(&self) -> SharedIsa {
         self.isa
-    }
-
-    /// The LM head: a matrix of its own or the embedding.
-    pub(crate) fn head(&self) -> &dyn PackedMatrix {
-        self.head.as_ref().unwrap_or(&self.embedding).as_ref()
     }
 
     fn linear(&self) -> impl Iterator<Item = &dyn PackedMatrix> {
@@ -166,8 +223,8 @@ impl Network {
     /// Parameters: linear layers, embedding, head, norms.
     pub fn parameters(&self) -> u64 {
         let table = self.embedding.rows() * self.embedding.cols();
-        let head = self.head.as_ref().map_or(0, |h| h.rows() * h.cols());
-        self.config.linear_weights() + (table + head + self.norm_values()) as u64
+        let tables = if self.tied_head { 1 } else { 2 };
+        self.config.linear_weights() + (tables * table + self.norm_values()) as u64
     }
 
     /// Bytes of the packed linear layers, padding and scales included.
@@ -177,16 +234,28 @@ impl Network {
             .sum()
     }
 
-    /// Bytes of all weights in memory.
+    /// Bytes of all weights in memory, every copy of the head counted.
     pub fn weights_bytes(&self) -> u64 {
-        let head = self.head.as_ref().map_or(0, |h| h.bytes().len());
-        self.linear_bytes() + (self.embedding.bytes().len() + head + 4 * self.norm_values()) as u64
+        let own_half = self
+            .head
+            .half()
+            .filter(|half| !Arc::ptr_eq(half, &self.embedding))
+            .map_or(0, |half| half.bytes().len());
+        let embedding = self.embedding.bytes().len();
+        let dense = embedding + own_half + 4 * self.norm_values();
+        self.linear_bytes() + self.head.bytes() + dense as u64
     }
 
-    /// Bytes of weights read for each decoded token: linear layers, head, norms, one row of the embedding.
+    /// Bytes of weights read for each decoded token, whatever the token: linear layers, norms, one row of the embedding, and what
+    /// the head reads from end to end. What a head reads beyond that depends on the token: see [`crate::session::Session::head_bytes`].
     pub fn weights_bytes_per_token(&self) -> u64 {
         let row = self.embedding.bytes().len() / self.embedding.rows();
-        self.linear_bytes() + (self.head().bytes().len() + 4 * self.norm_values() + row) as u64
+        self.linear_bytes() + self.head_stream_bytes() + (4 * self.norm_values() + row) as u64
+    }
+
+    /// Bytes of the head that every decoded token reads from end to end.
+    pub fn head_stream_bytes(&self) -> u64 {
+        self.head.streams().iter().map(|s| s.len() as u64).sum()
     }
 
     /// Bytes the KV cache takes for each position, all layers together.
@@ -195,13 +264,13 @@ impl Network {
         2 * size_of::<half::f16>() as u64 * (c.layers * c.kv_heads * c.head_dim) as u64
     }
 
-    /// Reads the packed linear layers and the head once, each thread its share, and gives the number of bytes and a checksum
+    /// Reads the packed linear layers and what every token reads of the head once, each thread its share, and gives the number of bytes and a checksum
     /// that keeps the reads from being optimised away: the plain read that decode is held against.
     pub fn read_weights(&self, pool: &Pool) -> (u64, u64) {
         let streams: Vec<&[u8]> = self
             .linear()
-            .chain([self.head()])
             .map(PackedMatrix::bytes)
+            .chain(self.head.streams())
             .collect();
         let checksum = AtomicU64::new(0);
         pool.run(&|thread| {

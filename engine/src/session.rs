@@ -1,7 +1,8 @@
 //! A network with the state of one sequence: positions so far, threads, working memory.
 
-use crate::activations::{Activations, Preparation};
-use crate::forward::{Buffers, Workspace, forward, linear};
+use crate::activations::Activations;
+use crate::forward::{Buffers, Workspace, forward};
+use crate::heads::{Candidate, HeadWork, NotFinite, Team};
 use crate::kv_cache::KvCache;
 use crate::network::Network;
 use crate::ops::RopeTable;
@@ -61,9 +62,9 @@ pub enum SessionError {
 pub struct Session {
     network: Arc<Network>,
     work: Workspace,
-    head_activations: Activations,
+    head: HeadWork,
+    head_bytes: u64,
     cache: KvCache,
-    logits: Vec<f32>,
 }
 
 impl Session {
@@ -103,8 +104,8 @@ impl Session {
         Ok(Session {
             work,
             cache,
-            head_activations: Activations::new(Preparation::F32),
-            logits: Vec::new(),
+            head: HeadWork::new(),
+            head_bytes: 0,
             network,
         })
     }
@@ -135,14 +136,86 @@ impl Session {
     /// # Errors
     /// See [`SessionError`]; no position is taken when tokens or room are at fault.
     pub fn run(&mut self, tokens: &[u32]) -> Result<&[f32], SessionError> {
+        self.advance(tokens)?;
+        self.logits()
+    }
+
+    /// Runs tokens after those so far and gives the token with the largest logit after the last one, the first of equals. It is
+    /// [`greedy`] of [`Session::run`], and cheaper where the head can rule tokens out.
+    ///
+    /// # Errors
+    /// See [`SessionError`]; no position is taken when tokens or room are at fault.
+    pub fn run_greedy(&mut self, tokens: &[u32]) -> Result<u32, SessionError> {
+        self.advance(tokens)?;
+        self.greedy()
+    }
+
+    /// Runs tokens after those so far and gives the `k` largest logits after the last one, largest first, the first of equals
+    /// before the others.
+    ///
+    /// # Errors
+    /// See [`SessionError`]; no position is taken when tokens or room are at fault.
+    pub fn run_top_k(&mut self, tokens: &[u32], k: usize) -> Result<Vec<Candidate>, SessionError> {
+        self.advance(tokens)?;
+        self.top_k(k)
+    }
+
+    /// Runs tokens after those so far, without the head.
+    ///
+    /// # Errors
+    /// See [`SessionError`]; no position is taken.
+    pub fn advance(&mut self, tokens: &[u32]) -> Result<(), SessionError> {
         self.check(tokens)?;
         for batch in tokens.chunks(PREFILL_BATCH) {
             forward(&self.network, &mut self.work, &mut self.cache, batch);
         }
-        let hidden = self.network.config().hidden;
-        let last = self.work.buffers.x.len() - hidden;
-        self.head(last)?;
-        Ok(&self.logits)
+        Ok(())
+    }
+
+    /// The logits after the last token that was run, `[vocab]`.
+    ///
+    /// # Errors
+    /// [`SessionError::NotFinite`]; [`SessionError::NoTokens`] where none was run.
+    pub fn logits(&mut self) -> Result<&[f32], SessionError> {
+        let hidden = self.last_hidden()?;
+        self.head_logits(hidden)?;
+        Ok(self.head.logits())
+    }
+
+    /// The token with the largest logit after the last token that was run, the first of equals.
+    ///
+    /// # Errors
+    /// As [`Session::logits`].
+    pub fn greedy(&mut self) -> Result<u32, SessionError> {
+        let largest = self.top_k(1)?;
+        Ok(largest.first().map_or(0, |candidate| candidate.token))
+    }
+
+    /// The `k` largest logits after the last token that was run, largest first, the first of equals before the others.
+    ///
+    /// # Errors
+    /// As [`Session::logits`].
+    pub fn top_k(&mut self, k: usize) -> Result<Vec<Candidate>, SessionError> {
+        let from = self.last_hidden()?;
+        let team = Team {
+            pool: &self.work.pool,
+            isa: self.work.isa,
+        };
+        let x = &self.work.buffers.x[from..];
+        let (largest, bytes) = self.network.head.top(x, k, team, &mut self.head)?;
+        self.head_bytes += bytes;
+        Ok(largest)
+    }
+
+    /// Bytes of weights that the head has read so far, all tokens together: counted, not predicted, for with a head that rules
+    /// tokens out they depend on what is run.
+    pub fn head_bytes(&self) -> u64 {
+        self.head_bytes
+    }
+
+    /// See [`HeadWork::rescored_rows`].
+    pub fn rescored_rows(&self) -> [usize; 2] {
+        self.head.rescored_rows()
     }
 
     /// Runs tokens after those so far and gives the logits after each, `[tokens][vocab]`.
@@ -154,8 +227,8 @@ impl Session {
         let mut all = Vec::with_capacity(tokens.len() * self.network.config().vocab);
         for batch in tokens.chunks(PREFILL_BATCH) {
             forward(&self.network, &mut self.work, &mut self.cache, batch);
-            self.head(0)?;
-            all.extend_from_slice(&self.logits);
+            self.head_logits(0)?;
+            all.extend_from_slice(self.head.logits());
         }
         Ok(all)
     }
@@ -181,32 +254,29 @@ impl Session {
         Ok(())
     }
 
+    /// Where the state of the last token starts in the working memory.
+    fn last_hidden(&self) -> Result<usize, SessionError> {
+        let hidden = self.network.config().hidden;
+        let end = self.work.buffers.x.len();
+        end.checked_sub(hidden).ok_or(SessionError::NoTokens)
+    }
+
     /// Logits of the tokens whose last norm starts at `from` in the working memory.
-    fn head(&mut self, from: usize) -> Result<(), SessionError> {
-        let config = self.network.config();
-        let work = &self.work;
-        let x = &work.buffers.x[from..];
-        self.head_activations
-            .prepare(x, config.hidden, &work.pool, work.isa);
-        self.logits
-            .resize(x.len() / config.hidden * config.vocab, 0.0);
-        linear(
-            &work.pool,
-            &self.head_activations,
-            &mut [(self.network.head(), &mut self.logits)],
-        );
-        if all_finite(&self.logits) {
-            Ok(())
-        } else {
-            Err(SessionError::NotFinite)
-        }
+    fn head_logits(&mut self, from: usize) -> Result<(), SessionError> {
+        let team = Team {
+            pool: &self.work.pool,
+            isa: self.work.isa,
+        };
+        let x = &self.work.buffers.x[from..];
+        self.head_bytes += self.network.head.logits(x, team, &mut self.head);
+        Ok(self.head.check_logits()?)
     }
 }
 
-/// Looks at many values at a time: a vocabulary has a hundred thousand.
-fn all_finite(values: &[f32]) -> bool {
-    let finite = |chunk: &[f32]| chunk.iter().fold(true, |all, v| all & v.is_finite());
-    values.chunks(256).all(finite)
+impl From<NotFinite> for SessionError {
+    fn from(_: NotFinite) -> Self {
+        SessionError::NotFinite
+    }
 }
 
 /// The token with the largest logit, the first of equals: greedy sampling.

@@ -19,6 +19,12 @@ pub trait TernaryRows: Send + Sync {
 pub trait DenseRows: Send + Sync {
     /// Writes the weights of `row` over the whole of `out` (one row: `cols` long).
     fn read_row(&self, row: usize, out: &mut [f32]);
+    /// The stored blocks of `row` where the source holds it in this format (a name of [`crate::model::formats`]) and the
+    /// weights are what the blocks say, so that a packed form of the same format can take them over without loss.
+    fn stored(&self, row: usize, format: &str) -> Option<&[u8]> {
+        let _ = (row, format);
+        None
+    }
 }
 
 /// Weights {-1, 0, +1} with one scale for the whole tensor (BitNet b1.58, arXiv 2402.17764): shape `[rows][cols]`, a row for
@@ -121,6 +127,15 @@ impl DenseMatrix {
         assert!(row < self.rows, "row {row} of {}", self.rows);
         assert_eq!(out.len(), self.cols, "a row of the matrix");
         self.source.read_row(row, out);
+    }
+
+    /// See [`DenseRows::stored`].
+    ///
+    /// # Panics
+    /// If `row` is out of range.
+    pub(crate) fn stored(&self, row: usize, format: &str) -> Option<&[u8]> {
+        assert!(row < self.rows, "row {row} of {}", self.rows);
+        self.source.stored(row, format)
     }
 }
 

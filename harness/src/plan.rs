@@ -6,6 +6,7 @@ use crate::suite::{self, Case, LoadedSuite, Shape, Threads, find_shape};
 use crate::tune::{self, Fingerprint, StoredError, TUNED_FILE, Tuned, layer_shapes};
 use crate::worker::ModelSource;
 use bitbench_engine::cpu::Cpu;
+use bitbench_engine::heads::{self, HEADS, HeadChoice};
 use bitbench_engine::kernels::{self, Family, KernelVariant};
 use bitbench_engine::model::Config;
 use bitbench_engine::network::Network;
@@ -37,6 +38,8 @@ pub struct Choices {
     pub ternarize: bool,
     /// Kernel patterns in the place of the suite's.
     pub kernels: Vec<String>,
+    /// LM heads in the place of the suite's.
+    pub heads: Vec<String>,
     /// Numbers of threads in the place of the suite's.
     pub threads: Vec<Threads>,
     /// What `bitbench tune` stored, in the place of [`TUNED_FILE`].
@@ -80,6 +83,8 @@ pub struct PlannedJob {
     pub source: ModelSource,
     /// Portable variant whose logits are the reference.
     pub reference_kernel: &'static str,
+    /// Head of the reference, with portable loops: that of the job, or half precision where its logits are those.
+    pub reference_head: &'static str,
     /// Tokens of the vocabulary.
     pub vocab: u32,
     /// Predicted time of a round.
@@ -104,6 +109,14 @@ pub enum PlanError {
         /// What was asked for.
         name: String,
         /// The shapes there are.
+        known: String,
+    },
+    /// A head that is not there.
+    #[error("there is no head `{name}`; there are: {known}")]
+    UnknownHead {
+        /// What was asked for.
+        name: String,
+        /// The heads there are.
         known: String,
     },
     /// The shortened form of a suite that has none.
@@ -187,6 +200,7 @@ pub fn expand(
             case.unwrap_or(Case {
                 model: model.clone(),
                 kernels: None,
+                heads: None,
                 rounds: None,
                 prefill: None,
                 decode: None,
@@ -255,6 +269,12 @@ pub fn expand(
                 case.rounds.unwrap_or(suite.rounds),
             )
         };
+        let heads = match (choices.heads.is_empty(), &case.heads) {
+            (false, _) => &choices.heads,
+            (true, Some(heads)) => heads,
+            (true, None) => &suite.heads,
+        };
+        let heads = find_heads(heads)?;
         let mut selected = Vec::new();
         for &threads in &counts {
             let patterns = name_tuned(
@@ -273,7 +293,10 @@ pub fn expand(
         }
         // A kernel with all its numbers of threads, then the next, in the order of the registry.
         selected.sort_by_key(|(place, threads, _)| (*place, *threads));
-        for (_, threads, kernel) in selected {
+        let combinations = selected.into_iter().flat_map(|(_, threads, kernel)| {
+            heads.iter().map(move |head| (threads, kernel, *head))
+        });
+        for (threads, kernel, head) in combinations {
             let timing = Timing {
                 speeds: &speeds,
                 window_s,
@@ -283,6 +306,7 @@ pub fn expand(
             let planned = plan_job(
                 &subject,
                 kernel,
+                head,
                 threads,
                 (prefill, decode),
                 rounds,
@@ -317,6 +341,7 @@ struct Timing<'a> {
 fn plan_job(
     subject: &Subject,
     kernel: &'static KernelVariant,
+    head: &'static HeadChoice,
     threads: u32,
     (prefill, decode): (u32, u32),
     rounds: u32,
@@ -368,7 +393,7 @@ fn plan_job(
             )
         }
     };
-    let bytes = Network::estimated_bytes(config, subject.tied_head, kernel);
+    let bytes = Network::estimated_bytes(config, subject.tied_head, kernel, head);
     let positions = positions(prefill, decode);
     let kv_bytes =
         4 * u64::from(positions) * (config.layers * config.kv_heads * config.head_dim) as u64;
@@ -413,8 +438,12 @@ fn plan_job(
     } else {
         None
     };
+    let mut id = format!("{}/{}/{threads}", subject.name, kernel.name);
+    if head.name != heads::default().name {
+        id = format!("{id}/{}", head.name);
+    }
     let job = Job {
-        id: format!("{}/{}/{threads}", subject.name, kernel.name),
+        id,
         model: ModelInfo {
             name: subject.name.clone(),
             weights,
@@ -425,6 +454,7 @@ fn plan_job(
             version: crate::VERSION.to_owned(),
         },
         kernel: kernel.name.to_owned(),
+        head: head.name.to_owned(),
         precision,
         threads,
         prefill_tokens: prefill,
@@ -437,6 +467,11 @@ fn plan_job(
         job,
         source,
         reference_kernel,
+        reference_head: if head.exact {
+            heads::default().name
+        } else {
+            head.name
+        },
         vocab,
         round_s,
         skip,
@@ -466,10 +501,10 @@ fn gigabytes(bytes: u64) -> String {
 
 /// Time of the reference runs: one for each model and precision.
 fn reference_s(jobs: &[PlannedJob], machine: &Machine<'_>, speeds: &Speeds) -> f64 {
-    let mut seen: Vec<(&ModelInfo, &str)> = Vec::new();
+    let mut seen: Vec<(&ModelInfo, &str, &str)> = Vec::new();
     let mut total = 0.0;
     for job in jobs.iter().filter(|j| j.skip.is_none()) {
-        let key = (&job.job.model, job.reference_kernel);
+        let key = (&job.job.model, job.reference_kernel, job.reference_head);
         let (Ok(config), Some(kernel)) = (job.source.config(), kernels::find(job.reference_kernel))
         else {
             continue;
@@ -480,7 +515,7 @@ fn reference_s(jobs: &[PlannedJob], machine: &Machine<'_>, speeds: &Speeds) -> f
         seen.push(key);
         let (weights, bytes) = (
             config.linear_weights(),
-            Network::estimated_bytes(&config, true, kernel),
+            Network::estimated_bytes(&config, true, kernel, heads::default()),
         );
         total += speeds.load_s(weights, bytes)
             + speeds.prompt_s(kernel.name, weights, CHECK_PROMPT, machine.physical_cores)
@@ -611,6 +646,21 @@ fn select(
 pub fn model_config(name: &str) -> Result<(String, Config), PlanError> {
     let subject = resolve(&suite::load_shapes()?, name)?;
     Ok((subject.name, subject.config))
+}
+
+/// The heads of these names, each once.
+fn find_heads(names: &[String]) -> Result<Vec<&'static HeadChoice>, PlanError> {
+    let mut found: Vec<&'static HeadChoice> = Vec::new();
+    for name in names {
+        let head = heads::find(name).ok_or_else(|| PlanError::UnknownHead {
+            name: name.clone(),
+            known: HEADS.iter().map(|h| h.name).collect::<Vec<_>>().join(", "),
+        })?;
+        if found.iter().all(|other| other.name != head.name) {
+            found.push(head);
+        }
+    }
+    Ok(found)
 }
 
 /// A shape of this name, or the file at this path.

@@ -33,8 +33,8 @@ const PARK: Duration = Duration::from_millis(20);
 /// A worker that was killed while it computed a reference costs one row, not all rows of its model: the next one tries again.
 const REFERENCE_TRIES: u32 = 2;
 
-/// A model, and the portable variant that computes its reference.
-type ReferenceKey = (ModelInfo, &'static str);
+/// A model, and the portable variant and the head that compute its reference.
+type ReferenceKey = (ModelInfo, &'static str, &'static str);
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,7 +201,7 @@ impl<'a> Runner<'a> {
         self.reference(planned, limit)?;
         let mut worker = self.start_worker(
             planned,
-            &planned.job.kernel,
+            (&planned.job.kernel, &planned.job.head),
             planned.job.threads,
             limit,
             Some(place),
@@ -256,7 +256,7 @@ impl<'a> Runner<'a> {
     fn start_worker(
         &mut self,
         planned: &PlannedJob,
-        kernel: &str,
+        (kernel, head): (&str, &str),
         threads: u32,
         limit: Duration,
         place: Option<&Place>,
@@ -271,6 +271,9 @@ impl<'a> Runner<'a> {
         let request = Request::Load {
             model: planned.source.clone(),
             kernel: kernel.to_owned(),
+            head: head.to_owned(),
+            // No place in the record: a reference.
+            portable_head: place.is_none(),
             threads,
             positions: positions(planned.job.prefill_tokens, planned.job.decode_tokens),
         };
@@ -289,15 +292,17 @@ impl<'a> Runner<'a> {
                 weights_bytes: loaded.weights_bytes,
                 weights_bytes_per_token: loaded.weights_bytes_per_token,
                 kv_bytes_per_position: loaded.kv_bytes_per_position,
+                head_bytes_per_token: Some(loaded.head_bytes_per_token),
                 head_kernel: loaded.head_kernel,
             }))?;
         }
         Ok(worker)
     }
 
-    /// Logits of the portable variant for the same weights, computed once for each model and precision.
+    /// Logits of the portable variant for the same weights and a head of the same logits, computed once for each model,
+    /// precision and head.
     fn reference(&mut self, planned: &PlannedJob, limit: Duration) -> Result<(), Stop> {
-        let key = (planned.job.model.clone(), planned.reference_kernel);
+        let key = reference_key(planned);
         if self.references.contains_key(&key) {
             return Ok(());
         }
@@ -316,7 +321,13 @@ impl<'a> Runner<'a> {
             .max()
             .unwrap_or(1);
         let computed = self
-            .start_worker(planned, planned.reference_kernel, threads, limit, None)
+            .start_worker(
+                planned,
+                (planned.reference_kernel, planned.reference_head),
+                threads,
+                limit,
+                None,
+            )
             .and_then(|mut worker| self.check(&mut worker, planned, limit));
         match computed {
             Ok(logits) => {
@@ -377,10 +388,7 @@ impl<'a> Runner<'a> {
     /// A wrong answer is a failure, not a figure.
     fn compare(&self, planned: &PlannedJob, logits: &[f32]) -> Result<(), Stop> {
         let reference_kernel = planned.reference_kernel;
-        let Some(reference) = self
-            .references
-            .get(&(planned.job.model.clone(), reference_kernel))
-        else {
+        let Some(reference) = self.references.get(&reference_key(planned)) else {
             return Err(Stop::Failed(format!(
                 "no reference answer from {reference_kernel}"
             )));
@@ -458,6 +466,7 @@ impl<'a> Runner<'a> {
             bytes: reply.bytes,
             operations: reply.operations,
             peak: reply.peak,
+            rescored_bytes: reply.rescored_bytes,
             durations_ns: reply.durations_ns,
             token_durations_ns: reply.token_durations_ns,
             digest: reply.digest,
@@ -493,6 +502,14 @@ impl<'a> Runner<'a> {
         };
         self.record(place, Phase::Idle, 0, (reply, energy, at_ns))
     }
+}
+
+fn reference_key(planned: &PlannedJob) -> ReferenceKey {
+    (
+        planned.job.model.clone(),
+        planned.reference_kernel,
+        planned.reference_head,
+    )
 }
 
 fn expect_done(reply: Reply) -> Result<(), Stop> {

@@ -1,4 +1,4 @@
-//! Each row joined to its baseline: the fastest half-precision row of the same model, threads and sizes.
+//! Each row joined to its baseline: the fastest half-precision row of the same model, head, threads and sizes.
 //!
 //! The baseline is chosen for each phase by itself, so that neither phase is held against a kernel that is slow at it. Ratios
 //! are formed round by round, because the rounds of a run are interleaved and what disturbs one round disturbs both rows of
@@ -92,7 +92,7 @@ fn against(
     }
 }
 
-/// The half-precision row that is fastest by `speed` among those of the same model name, threads and sizes.
+/// The half-precision row that is fastest by `speed` among those of the same model name, head, threads and sizes.
 fn baseline<'a>(
     row: &Summary,
     summaries: &'a [Summary],
@@ -101,6 +101,7 @@ fn baseline<'a>(
     let same_work = |other: &Summary| {
         let (a, b) = (&row.job, &other.job);
         a.model.name == b.model.name
+            && a.head == b.head
             && a.threads == b.threads
             && a.prefill_tokens == b.prefill_tokens
             && a.decode_tokens == b.decode_tokens

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Number of the stored format. Raised whenever an older reader would misread a newer file or not get through it.
 ///
-/// 2 added the window of the compute peak.
+/// 2 added the window of the compute peak, and heads: a job of format 1 has its head in half precision.
 pub const SCHEMA: u32 = 2;
 
 /// The oldest format that is still read: what it did not store is missing, never zero.
@@ -190,6 +190,9 @@ pub struct Job {
     pub engine: EngineInfo,
     /// Kernel variant of the linear layers, such as `i2s-avx2`.
     pub kernel: String,
+    /// How the LM head is kept: `f16`, or one of the engine's other heads.
+    #[serde(default = "half_precision_head")]
+    pub head: String,
     /// What the kernel computes with.
     pub precision: Precision,
     /// Worker threads.
@@ -200,6 +203,22 @@ pub struct Job {
     pub decode_tokens: u32,
     /// Rounds planned, each in a fresh process.
     pub rounds: u32,
+}
+
+impl Job {
+    /// The kernel, and the head where it is not in half precision: `i2s-avx2`, `i2s-avx2 + screened`.
+    pub fn kernel_and_head(&self) -> String {
+        if self.head == half_precision_head() {
+            self.kernel.clone()
+        } else {
+            format!("{} + {}", self.kernel, self.head)
+        }
+    }
+}
+
+/// The head of every job before format 2.
+fn half_precision_head() -> String {
+    "f16".to_owned()
 }
 
 /// What a kernel's weights are.
@@ -288,8 +307,12 @@ pub struct Loaded {
     pub linear_bytes: u64,
     /// Bytes of all weights in memory: linear layers, embedding, head, norms.
     pub weights_bytes: u64,
-    /// Bytes of weights read for each decoded token (linear layers, head, norms, one embedding row).
+    /// Bytes of weights read for each decoded token (linear layers, head, norms, one embedding row), whatever the token; see
+    /// [`Sample::rescored_bytes`].
     pub weights_bytes_per_token: u64,
+    /// Bytes of the LM head among them; absent before format 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_bytes_per_token: Option<u64>,
     /// Bytes of the KV cache for each position.
     pub kv_bytes_per_position: u64,
     /// Variant that computes the LM head.
@@ -332,6 +355,10 @@ pub struct Sample {
     /// Name of the peak, such as `int8-avx2` (compute peak only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak: Option<String>,
+    /// Decode with a head that rules tokens out: bytes of weights read beyond those that every token reads, all repetitions
+    /// together, counted as they were read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rescored_bytes: Option<u64>,
     /// Duration of each repetition, timed by the worker.
     pub durations_ns: Vec<u64>,
     /// Decode: duration of each token, repetition after repetition.

@@ -150,7 +150,7 @@ fn verdict(group: &Group<'_>) -> Option<String> {
         "{}, {}: {} decodes {:.2}x as fast as {kernel} ({}{})",
         job.model.name,
         count(job.threads as usize, "thread"),
-        job.kernel,
+        job.kernel_and_head(),
         figure.median,
         range(figure, 2),
         count(figure.n, "round"),

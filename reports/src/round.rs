@@ -43,6 +43,8 @@ pub struct Round {
     /// Operations of the linear layers for one token times decode tokens/s over the compute peak of the same round, in
     /// percent.
     pub decode_compute_share_percent: Reading,
+    /// Bytes of the LM head that decode read for each token.
+    pub head_bytes_per_token: Reading,
     /// Largest resident set of the process, in bytes.
     pub peak_bytes: Reading,
     /// Anonymous pages after the last window, in bytes.
@@ -128,6 +130,10 @@ impl Round {
             decode_compute_share_percent: share_percent(&decode_operations, &compute_peak),
             prefill_gop_per_second: prefill_operations,
             compute_peak_gop_per_second: compute_peak,
+            head_bytes_per_token: match (loaded.and_then(|l| l.head_bytes_per_token), decode) {
+                (Some(bytes), Some(sample)) => Some(Ok(bytes as f64 + rescored_per_token(sample))),
+                _ => None,
+            },
             peak_bytes: memory.map(|m| bytes(m.peak_bytes)),
             anonymous_bytes: memory.map(|m| bytes(m.anonymous_bytes)),
             file_bytes: memory.map(|m| bytes(m.file_bytes)),
@@ -291,10 +297,22 @@ fn operations_per_token(loaded: &Loaded) -> f64 {
     2.0 * loaded.linear_weights as f64
 }
 
-/// Weights once, and the keys and values of the mean position attended: the prompt and half of what is decoded.
+/// Weights once, what the head looked at again, and the keys and values of the mean position attended: the prompt and half of
+/// what is decoded.
 fn decode_bytes_per_token(job: &Job, loaded: &Loaded, decode: &Sample) -> f64 {
     let mean_positions = f64::from(job.prefill_tokens) + f64::from(decode.tokens) / 2.0;
-    loaded.weights_bytes_per_token as f64 + loaded.kv_bytes_per_position as f64 * mean_positions
+    loaded.weights_bytes_per_token as f64
+        + rescored_per_token(decode)
+        + loaded.kv_bytes_per_position as f64 * mean_positions
+}
+
+/// Bytes that the head read for each token beyond those of every token, in the mean.
+fn rescored_per_token(decode: &Sample) -> f64 {
+    let tokens = f64::from(decode.tokens) * decode.durations_ns.len() as f64;
+    match decode.rescored_bytes {
+        Some(bytes) if tokens > 0.0 => bytes as f64 / tokens,
+        _ => 0.0,
+    }
 }
 
 fn share_percent(part: &Reading, whole: &Reading) -> Reading {

@@ -12,6 +12,29 @@ pub(crate) fn load_u8x32(from: &[u8; 32]) -> __m256i {
     unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
 }
 
+/// Loads 32 signed bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn load_i8x32(from: &[i8; 32]) -> __m256i {
+    // SAFETY: the array is 32 bytes long, and the intrinsic needs no alignment.
+    unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
+}
+
+/// Loads 16 bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn load_u8x16(from: &[u8; 16]) -> __m128i {
+    // SAFETY: the array is 16 bytes long, and the intrinsic needs no alignment.
+    unsafe { _mm_loadu_si128(from.as_ptr().cast()) }
+}
+
+/// Loads eight bytes into the lower half of a register; the upper half is zero.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn load_u8x8(from: &[u8; 8]) -> __m128i {
+    _mm_cvtsi64_si128(i64::from_le_bytes(*from))
+}
+
 /// Stores 32 bytes.
 #[inline]
 #[target_feature(enable = "avx2")]

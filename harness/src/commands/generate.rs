@@ -1,11 +1,11 @@
 //! `bitbench generate`: text from a real model, which shows that the engine computes what it is timed for.
 
-use super::{Code, CommandError, choose_kernel};
+use super::{Code, CommandError, choose_head, choose_kernel};
 use crate::{host, models, progress};
 use anyhow::{Context, anyhow};
 use bitbench_engine::cpu::Cpu;
 use bitbench_engine::network::Network;
-use bitbench_engine::session::{Session, greedy};
+use bitbench_engine::session::Session;
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -29,6 +29,9 @@ pub struct Arguments {
     /// Kernel variant of the linear layers [default: the best for the weights of the file]
     #[arg(long, value_name = "NAME")]
     kernel: Option<String>,
+    /// How the LM head is kept: see `bitbench list heads` [default: f16]
+    #[arg(long, value_name = "NAME")]
+    head: Option<String>,
     /// Make half-precision linear layers ternary, which destroys the quality of the model
     #[arg(long)]
     ternarize: bool,
@@ -59,6 +62,7 @@ pub fn generate(arguments: &Arguments) -> Result<Code, CommandError> {
     let tokenizer = models::tokenizer(&opened.gguf).map_err(CommandError::usage)?;
     let ternary = models::not_ternary(&opened.model).is_none();
     let kernel = choose_kernel(arguments.kernel.as_deref(), ternary, &cpu)?;
+    let head = choose_head(arguments.head.as_deref())?;
     let prompt_ids = tokenizer
         .encode(&arguments.prompt)
         .context("--prompt")
@@ -69,7 +73,7 @@ pub fn generate(arguments: &Arguments) -> Result<Code, CommandError> {
         )));
     }
     let about = || format!("{}", arguments.model.display());
-    let network = Network::pack(&opened.model, kernel, &cpu)
+    let network = Network::pack_with_head(&opened.model, kernel, head, &cpu)
         .with_context(about)
         .map_err(CommandError::usage)?;
     let most = arguments.max_tokens as usize;
@@ -88,7 +92,11 @@ pub fn generate(arguments: &Arguments) -> Result<Code, CommandError> {
     } else {
         ""
     };
-    tell!("kernel {}, threads {threads}{mark}", kernel.name);
+    let head = match arguments.head {
+        Some(_) => format!(", head {}", session.network().head_kernel()),
+        None => String::new(),
+    };
+    tell!("kernel {}{head}, threads {threads}{mark}", kernel.name);
 
     let mut out = Output {
         json: arguments.json,
@@ -97,7 +105,9 @@ pub fn generate(arguments: &Arguments) -> Result<Code, CommandError> {
     let mut stream = tokenizer.stream();
     let mut ids = Vec::new();
     let start = Instant::now();
-    let mut token = greedy(session.run(&prompt_ids).map_err(CommandError::usage)?);
+    let mut token = session
+        .run_greedy(&prompt_ids)
+        .map_err(CommandError::usage)?;
     let first = start.elapsed();
     while !tokenizer.is_end(token) {
         ids.push(token);
@@ -105,7 +115,7 @@ pub fn generate(arguments: &Arguments) -> Result<Code, CommandError> {
         if ids.len() == most || session.positions() == positions {
             break;
         }
-        token = greedy(session.run(&[token]).map_err(CommandError::usage)?);
+        token = session.run_greedy(&[token]).map_err(CommandError::usage)?;
     }
     out.say(&stream.finish())?;
     if arguments.json {
@@ -126,6 +136,11 @@ pub fn generate(arguments: &Arguments) -> Result<Code, CommandError> {
         ids.len(),
         start.elapsed().as_secs_f64()
     );
+    if arguments.head.is_some() {
+        #[expect(clippy::cast_precision_loss, reason = "for a message")]
+        let megabytes = session.head_bytes() as f64 / 1e6 / ids.len().max(1) as f64;
+        tell!("the head read {megabytes:.1} MB of weights a token");
+    }
     Ok(Code::Done)
 }
 

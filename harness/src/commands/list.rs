@@ -5,6 +5,7 @@ use crate::energy::survey::survey;
 use crate::energy::sysfs::SysFs;
 use crate::suite;
 use bitbench_engine::cpu::Cpu;
+use bitbench_engine::heads::HEADS;
 use bitbench_engine::kernels::VARIANTS;
 use clap::ValueEnum;
 use std::path::PathBuf;
@@ -24,11 +25,12 @@ pub struct Arguments {
 enum What {
     Suites,
     Kernels,
+    Heads,
     Models,
     Energy,
 }
 
-/// Lists suites, kernels, models and energy sources.
+/// Lists suites, kernels, heads, models and energy sources.
 ///
 /// # Errors
 /// See [`CommandError`].
@@ -61,6 +63,12 @@ pub fn list(arguments: &Arguments) -> Result<Code, CommandError> {
                 variant.bits_per_weight
             );
             say!("      {}", variant.about);
+        }
+    }
+    if wanted(What::Heads) {
+        say!("Heads: how the LM head is kept");
+        for head in HEADS {
+            say!("  {:<12} {}", head.name, head.about);
         }
     }
     if wanted(What::Models) {

@@ -1,6 +1,6 @@
 //! `bitbench logits`: raw answers, to hold them against other tools'.
 
-use super::{Code, CommandError, choose_kernel};
+use super::{Code, CommandError, choose_head, choose_kernel};
 use crate::{host, models};
 use anyhow::Context;
 use bitbench_engine::cpu::Cpu;
@@ -21,6 +21,9 @@ pub struct Arguments {
     /// Kernel variant of the linear layers [default: the best for the weights of the file]
     #[arg(long, value_name = "NAME")]
     kernel: Option<String>,
+    /// How the LM head is kept: see `bitbench list heads` [default: f16]
+    #[arg(long, value_name = "NAME")]
+    head: Option<String>,
     /// Make half-precision linear layers ternary
     #[arg(long)]
     ternarize: bool,
@@ -43,9 +46,14 @@ pub fn logits(arguments: &Arguments) -> Result<Code, CommandError> {
         &cpu,
     )?;
     let about = || format!("{}", arguments.model.display());
-    let network = Network::pack(&opened.model, kernel, &cpu)
-        .with_context(about)
-        .map_err(CommandError::usage)?;
+    let network = Network::pack_with_head(
+        &opened.model,
+        kernel,
+        choose_head(arguments.head.as_deref())?,
+        &cpu,
+    )
+    .with_context(about)
+    .map_err(CommandError::usage)?;
     let threads = host::capture(&cpu).physical_cores as usize;
     let mut session = Session::new(Arc::new(network), threads, arguments.tokens.len())
         .with_context(about)

@@ -25,7 +25,9 @@ pub mod tune;
 
 use crate::{progress, worker};
 use bitbench_engine::cpu::Cpu;
+use bitbench_engine::heads::{self, HEADS};
 use bitbench_engine::kernels::{self, Family, KernelVariant};
+use bitbench_engine::network::HeadOptions;
 use clap::{Parser, Subcommand};
 use std::io;
 use std::process::ExitCode;
@@ -175,4 +177,22 @@ fn choose_kernel(
             ))
         }),
     }
+}
+
+/// The head of this name, or the default.
+fn choose_head(name: Option<&str>) -> Result<HeadOptions, CommandError> {
+    let Some(name) = name else {
+        return Ok(HeadOptions::default());
+    };
+    let choice = heads::find(name).ok_or_else(|| {
+        let known: Vec<&str> = HEADS.iter().map(|h| h.name).collect();
+        CommandError::usage(anyhow::anyhow!(
+            "there is no head `{name}`; there are: {}",
+            known.join(", ")
+        ))
+    })?;
+    Ok(HeadOptions {
+        choice,
+        portable: false,
+    })
 }

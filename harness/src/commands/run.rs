@@ -44,6 +44,9 @@ pub struct Arguments {
     /// more than once
     #[arg(long, value_name = "PATTERN")]
     kernel: Vec<String>,
+    /// LM heads in the place of the suite's, such as f16,screened
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    head: Vec<String>,
     /// Numbers of threads in the place of the suite's, such as 1,2 or physical
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     threads: Vec<Threads>,
@@ -81,6 +84,7 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
         models: arguments.model.clone(),
         ternarize: arguments.ternarize,
         kernels: arguments.kernel.clone(),
+        heads: arguments.head.clone(),
         threads: arguments.threads.clone(),
         tuned: arguments.tuned.clone(),
         quick: arguments.quick,

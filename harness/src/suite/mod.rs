@@ -8,6 +8,7 @@ pub use embedded::{EmbeddedFile, suite_names};
 pub use engines::{Engine, load_engine};
 pub use models::{Shape, ShapeError, find_shape, load_shapes};
 
+use bitbench_engine::heads::{self, HEADS};
 use serde::Deserialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -20,6 +21,9 @@ pub struct Suite {
     pub about: String,
     /// Kernel variants, `*` matching anything.
     pub kernels: Vec<String>,
+    /// How the LM head is kept, by name.
+    #[serde(default = "default_heads")]
+    pub heads: Vec<String>,
     /// Numbers of threads.
     pub threads: Vec<Threads>,
     /// Fresh processes for each job.
@@ -54,6 +58,8 @@ pub struct Case {
     pub model: String,
     /// Kernel variants.
     pub kernels: Option<Vec<String>>,
+    /// How the LM head is kept, by name.
+    pub heads: Option<Vec<String>>,
     /// Fresh processes for each job.
     pub rounds: Option<u32>,
     /// Tokens of the prompt (pp).
@@ -63,6 +69,11 @@ pub struct Case {
     /// Whether `--quick` runs it.
     #[serde(default)]
     pub quick: bool,
+}
+
+/// Half precision alone.
+fn default_heads() -> Vec<String> {
+    vec![heads::default().name.to_owned()]
 }
 
 /// What `--quick` changes.
@@ -234,7 +245,26 @@ fn check(suite: &Suite) -> Result<(), String> {
     if suite.threads.is_empty() {
         return Err("`threads` is empty".to_owned());
     }
+    let known = |list: &[String]| {
+        if list.is_empty() {
+            return Err("`heads` is empty".to_owned());
+        }
+        match list.iter().find(|name| heads::find(name).is_none()) {
+            None => Ok(()),
+            Some(unknown) => {
+                let known: Vec<&str> = HEADS.iter().map(|h| h.name).collect();
+                Err(format!(
+                    "there is no head `{unknown}`; there are: {}",
+                    known.join(", ")
+                ))
+            }
+        }
+    };
+    known(&suite.heads)?;
     for (index, case) in suite.cases.iter().enumerate() {
+        if let Some(heads) = &case.heads {
+            known(heads).map_err(|message| format!("case `{}`: {message}", case.model))?;
+        }
         if suite.cases[..index].iter().any(|c| c.model == case.model) {
             return Err(format!("two cases have the model `{}`", case.model));
         }
@@ -373,6 +403,14 @@ mod tests {
             (
                 good.replacen("energy = \"preferred\"", "energy = \"maybe\"", 1),
                 "maybe",
+            ),
+            (
+                good.replacen("rounds = 5", "rounds = 5\nheads = [\"f32\"]", 1),
+                "no head `f32`",
+            ),
+            (
+                good.replacen("rounds = 3", "heads = []", 1),
+                "`heads` is empty",
             ),
             (good[..good.len() / 2].to_owned(), "mine.toml"),
         ];

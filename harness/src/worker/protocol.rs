@@ -40,6 +40,12 @@ pub enum Request {
         model: ModelSource,
         /// Kernel variant of the linear layers.
         kernel: String,
+        /// How the LM head is kept, one of the heads that the engine lists.
+        #[serde(default = "half_precision")]
+        head: String,
+        /// Whether the head's integer loops are the portable ones: a reference.
+        #[serde(default)]
+        portable_head: bool,
         /// Worker threads.
         threads: u32,
         /// Positions of the KV cache.
@@ -87,6 +93,11 @@ pub enum Request {
     },
 }
 
+/// The head that is meant where none is named.
+fn half_precision() -> String {
+    bitbench_engine::heads::default().name.to_owned()
+}
+
 /// What a worker answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -126,8 +137,10 @@ pub struct LoadedReply {
     pub linear_bytes: u64,
     /// Bytes of all weights.
     pub weights_bytes: u64,
-    /// Bytes of weights read for each decoded token.
+    /// Bytes of weights read for each decoded token, whatever the token.
     pub weights_bytes_per_token: u64,
+    /// Bytes of the LM head among them.
+    pub head_bytes_per_token: u64,
     /// Bytes of the KV cache for each position.
     pub kv_bytes_per_position: u64,
     /// Variant that computes the LM head.
@@ -150,6 +163,10 @@ pub struct WindowReply {
     /// Compute peak: its name, such as `int8-avx2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak: Option<String>,
+    /// Decode with a head that rules tokens out: bytes of weights read beyond those of every token, all repetitions together,
+    /// counted as they were read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rescored_bytes: Option<u64>,
     /// Hash of the tokens of one repetition; the worker fails the request if its repetitions differ.
     pub digest: Option<String>,
 }

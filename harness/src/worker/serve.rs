@@ -2,10 +2,10 @@
 
 use super::protocol::{LoadedReply, ModelSource, PROTOCOL, Reply, Request, WindowReply};
 use bitbench_engine::cpu::{Cpu, Unsupported};
-use bitbench_engine::kernels;
 use bitbench_engine::model::Model;
-use bitbench_engine::network::Network;
+use bitbench_engine::network::{HeadOptions, Network};
 use bitbench_engine::session::{Session, greedy};
+use bitbench_engine::{heads, kernels};
 use std::fs::File;
 use std::io::{self, BufRead, BufWriter, Write};
 use std::sync::Arc;
@@ -72,9 +72,19 @@ impl Worker {
             Request::Load {
                 model,
                 kernel,
+                head,
+                portable_head,
                 threads,
                 positions,
-            } => self.load(&model, &kernel, threads, positions),
+            } => {
+                let choice =
+                    heads::find(&head).ok_or_else(|| format!("there is no head `{head}`"))?;
+                let head = HeadOptions {
+                    choice,
+                    portable: portable_head,
+                };
+                self.load(&model, &kernel, head, threads, positions)
+            }
             Request::Check {
                 prompt,
                 continuation,
@@ -92,6 +102,14 @@ impl Worker {
                         file.write_all(&value.to_le_bytes())
                             .map_err(|e| format!("{}: {e}", logits.display()))?;
                     }
+                    let expected = greedy(row);
+                    let token = session.greedy().map_err(|e| e.to_string())?;
+                    if token != expected {
+                        let head = session.network().head().name;
+                        return Err(format!(
+                            "the {head} head chooses token {token} where its logits say {expected}"
+                        ));
+                    }
                 }
                 file.flush()
                     .map_err(|e| format!("{}: {e}", logits.display()))?;
@@ -102,21 +120,22 @@ impl Worker {
                 measure(least_ns, || {
                     session.truncate(0);
                     let start = Instant::now();
-                    let token = greedy(session.run(&prompt).map_err(|e| e.to_string())?);
+                    let token = session.run_greedy(&prompt).map_err(|e| e.to_string())?;
                     Ok((start.elapsed(), vec![token], Vec::new()))
                 })
             }
             Request::PrepareDecode { prompt } => {
                 let session = self.session()?;
                 session.truncate(0);
-                let token = greedy(session.run(&prompt).map_err(|e| e.to_string())?);
+                let token = session.run_greedy(&prompt).map_err(|e| e.to_string())?;
                 self.prepared = Some((prompt.len(), token));
                 Ok(Reply::Done)
             }
             Request::Decode { tokens, least_ns } => {
                 let (positions, first) = self.prepared.ok_or("no prompt was prepared")?;
                 let session = self.session()?;
-                measure(least_ns, || {
+                let head_bytes = session.head_bytes();
+                let reply = measure(least_ns, || {
                     session.truncate(positions);
                     let mut generated = Vec::with_capacity(tokens as usize);
                     let mut token_durations = Vec::with_capacity(tokens as usize);
@@ -124,14 +143,17 @@ impl Worker {
                     let start = Instant::now();
                     let mut last = start;
                     for _ in 0..tokens {
-                        token = greedy(session.run(&[token]).map_err(|e| e.to_string())?);
+                        token = session.run_greedy(&[token]).map_err(|e| e.to_string())?;
                         generated.push(token);
                         let now = Instant::now();
                         token_durations.push(nanoseconds(now - last));
                         last = now;
                     }
                     Ok((last - start, generated, token_durations))
-                })
+                })?;
+                let head_bytes = session.head_bytes() - head_bytes;
+                let stream_bytes = session.network().head_stream_bytes();
+                Ok(with_rescored(reply, head_bytes, stream_bytes, tokens))
             }
             Request::ReadBandwidth { least_ns } => {
                 let session = self.session()?;
@@ -177,6 +199,7 @@ impl Worker {
         &mut self,
         model: &ModelSource,
         kernel: &str,
+        head: HeadOptions,
         threads: u32,
         positions: u32,
     ) -> Result<Reply, String> {
@@ -195,7 +218,8 @@ impl Worker {
                     .model
             }
         };
-        let network = Network::pack(&model, kernel, &self.cpu).map_err(|e| e.to_string())?;
+        let network =
+            Network::pack_with_head(&model, kernel, head, &self.cpu).map_err(|e| e.to_string())?;
         // The file is not needed any more; letting go of it before the windows keeps its pages out of the figures.
         drop(model);
         let session = Session::new(
@@ -214,7 +238,8 @@ impl Worker {
             weights_bytes: network.weights_bytes(),
             weights_bytes_per_token: network.weights_bytes_per_token(),
             kv_bytes_per_position: network.kv_bytes_per_position(),
-            head_kernel: network.head_kernel().name.to_owned(),
+            head_bytes_per_token: network.head_stream_bytes(),
+            head_kernel: network.head_kernel(),
         }))
     }
 
@@ -250,6 +275,19 @@ fn measure(
     }
     reply.digest = first.map(|tokens| digest(&tokens));
     Ok(Reply::Window(reply))
+}
+
+/// Adds what the head read beyond the bytes of every token; nothing where it reads the same for every token.
+fn with_rescored(reply: Reply, head_bytes: u64, stream_bytes: u64, tokens: u32) -> Reply {
+    match reply {
+        Reply::Window(mut window) => {
+            let steps = window.durations_ns.len() as u64 * u64::from(tokens);
+            let beyond = head_bytes.saturating_sub(steps * stream_bytes);
+            window.rescored_bytes = (beyond > 0).then_some(beyond);
+            Reply::Window(window)
+        }
+        other => other,
+    }
 }
 
 fn enough(reply: &WindowReply, begin: Instant, least_ns: u64) -> bool {

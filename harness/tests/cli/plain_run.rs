@@ -1,9 +1,79 @@
 //! A run from the command line to the report, and the report again.
 
 use crate::support::{Bench, Suite, fixture, outcomes, samples, samples_of};
+use bitbench_engine::heads::HEADS;
 use bitbench_reports::record::{End, Energy, Outcome, Phase, Record};
+use std::collections::HashMap;
 
 const PAGES: [&str; 3] = ["results.csv", "results.md", "report.html"];
+
+#[test]
+fn a_run_with_every_head_names_it_in_records_and_tables() {
+    let bench = Bench::beside();
+    bench.suite(&Suite {
+        rounds: 1,
+        kernels: r#""i2s-*", "f16-best""#,
+        threads: "2",
+        ..Suite::default()
+    });
+    let heads: Vec<&str> = HEADS.iter().map(|h| h.name).collect();
+    let ran = bench
+        .run(&format!(
+            "run --suite mine.toml --head {} --out out",
+            heads.join(",")
+        ))
+        .expect(0);
+    assert!(ran.out.contains("screened"), "{}", ran.out);
+    let records = bench.records("out");
+    let ended = outcomes(&records.lines);
+    assert!(
+        ended.iter().all(|(_, o)| **o == Outcome::Measured),
+        "{ended:?}"
+    );
+    let csv = bench.csv("out");
+    let mut digests = HashMap::new();
+    for job in &records.run.jobs {
+        let of_job = |line: &&Record| match line {
+            Record::Loaded(loaded) => loaded.place.job == job.id,
+            Record::Sample(sample) => sample.place.job == job.id && sample.phase == Phase::Decode,
+            _ => false,
+        };
+        let mut lines = records.lines.iter().filter(of_job);
+        let (Some(Record::Loaded(loaded)), Some(Record::Sample(decode))) =
+            (lines.next(), lines.next())
+        else {
+            panic!("{}: no figures", job.id);
+        };
+        let kernel = match &*job.head {
+            "f16" => "f16-",
+            other => other,
+        };
+        assert!(loaded.head_kernel.starts_with(kernel), "{loaded:?}");
+        // Only the screened head reads more for one token than for another.
+        assert_eq!(decode.rescored_bytes.is_some(), job.head == "screened");
+        let row = &csv[&job.id];
+        assert_eq!(row["head"], job.head);
+        assert!(row["head_mb_per_token"].parse::<f64>().is_ok(), "{row:?}");
+        assert!(loaded.head_bytes_per_token.is_some_and(|bytes| bytes > 0));
+        digests.insert((&*job.kernel, &*job.head), decode.digest.clone());
+    }
+    assert_eq!(digests.len(), records.run.jobs.len());
+    for ((kernel, head), digest) in &digests {
+        if *head == "screened" {
+            assert_eq!(
+                digest,
+                &digests[&(*kernel, "f16")],
+                "{kernel}: the same tokens"
+            );
+        }
+    }
+    for arguments in ["--head f32", "--head f16,nothing"] {
+        bench
+            .run(&format!("run --suite mine.toml {arguments} --out other"))
+            .expect(2)
+            .says(&["there is no head", "screened"]);
+    }
+}
 
 #[test]
 fn a_run_on_each_fixture_leaves_records_and_pages() {

@@ -1,6 +1,7 @@
 //! `generate`, `logits`, `list`, `doctor`: what they print, and that it is inert.
 
 use crate::support::{BITBENCH, Bench, Running, Suite, fixture};
+use bitbench_engine::heads::HEADS;
 use bitbench_engine::kernels::VARIANTS;
 use std::fs;
 
@@ -38,6 +39,35 @@ fn logits_of_every_fixture_have_the_promised_size() {
 }
 
 #[test]
+fn logits_depend_on_the_head_where_it_is_an_approximation() {
+    let bench = Bench::beside();
+    let model = fixture("tiny-I2_S.gguf");
+    let logits = |options: &str| {
+        let file = options.replace([' ', '-'], "x");
+        bench
+            .run(&format!(
+                "logits --model {} --tokens 1,2,3 --out {}.f32 {options}",
+                model.display(),
+                file
+            ))
+            .expect(0);
+        fs::read(bench.path().join(format!("{file}.f32"))).unwrap()
+    };
+    let default = logits("");
+    for head in HEADS {
+        let same = logits(&format!("--head {}", head.name)) == default;
+        assert_eq!(same, head.exact, "{}", head.name);
+    }
+    bench
+        .run(&format!(
+            "logits --model {} --tokens 1 --out x --head f32",
+            model.display()
+        ))
+        .expect(2)
+        .says(&["there is no head `f32`", "q6_k"]);
+}
+
+#[test]
 fn more_tokens_than_positions_are_refused() {
     let bench = Bench::beside();
     let tokens = vec!["7"; 4097].join(",");
@@ -72,6 +102,8 @@ fn list_and_doctor_name_every_kernel() {
         }
         assert!(!ran.out.contains('\u{1b}'), "{arguments}");
     }
+    let ran = bench.run("list heads").expect(0);
+    assert!(HEADS.iter().all(|head| ran.out.contains(head.name)));
     let ran = bench.run("list models").expect(0);
     assert!(ran.out.contains("medium"), "{}", ran.out);
     assert!(

@@ -10,7 +10,7 @@ pub(super) static COLUMN: Column = Column {
     section: Section::Memory,
     kind: Kind::Text,
     better: Better::Neither,
-    rank: Some(15),
+    rank: Some(16),
     cell,
 };
 

@@ -13,7 +13,7 @@ pub(super) static COLUMN: Column = Column {
         spread_shown: true,
     },
     better: Better::Higher,
-    rank: Some(2),
+    rank: Some(3),
     cell,
 };
 

@@ -22,6 +22,8 @@ mod energy_saved_percent;
 mod engine;
 mod file_mb;
 mod first_token_ms;
+mod head;
+mod head_mb_per_token;
 mod job;
 mod kernel;
 mod load_seconds;
@@ -125,6 +127,7 @@ pub static COLUMNS: &[&Column] = &[
     &model::COLUMN,
     &engine::COLUMN,
     &kernel::COLUMN,
+    &head::COLUMN,
     &precision::COLUMN,
     &ternarized::COLUMN,
     &threads::COLUMN,
@@ -146,6 +149,7 @@ pub static COLUMNS: &[&Column] = &[
     &decode_watts::COLUMN,
     &bits_per_weight::COLUMN,
     &weights_mb::COLUMN,
+    &head_mb_per_token::COLUMN,
     &peak_mb::COLUMN,
     &anonymous_mb::COLUMN,
     &file_mb::COLUMN,

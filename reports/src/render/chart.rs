@@ -68,7 +68,10 @@ fn bars(group: &Group<'_>) -> Vec<Bar> {
         let mark = if job.model.ternarized { "*" } else { "" };
         let threads = count(job.threads as usize, "thread");
         bars.push(Bar {
-            label: cut(&format!("{}{mark}, {threads}", plain(&job.kernel))),
+            label: cut(&format!(
+                "{}{mark}, {threads}",
+                plain(&job.kernel_and_head())
+            )),
             figure,
             colour: match job.precision {
                 Precision::Ternary => TERNARY,

@@ -102,7 +102,7 @@ pub(super) fn name(row: &Row) -> String {
     format!(
         "{}, {}, {}",
         plain(&job.model.name),
-        plain(&job.kernel),
+        plain(&job.kernel_and_head()),
         count(job.threads as usize, "thread")
     )
 }

@@ -131,6 +131,74 @@ fn a_run_of_the_first_format_is_read_and_what_it_did_not_store_is_missing() {
 }
 
 #[test]
+fn what_a_head_looks_at_again_is_read_too() {
+    let mut lines = measured();
+    let before = summary(&lines, ROW);
+    let mut tokens = 0.0;
+    for sample in phase(&mut lines, ROW, Phase::Decode) {
+        tokens = f64::from(sample.tokens) * sample.durations_ns.len() as f64;
+        sample.rescored_bytes = Some(1_000_000_000);
+    }
+    let after = summary(&lines, ROW);
+    let head = |summary: &Summary| {
+        let figure = summary.figure(|round| &round.head_bytes_per_token);
+        figure.unwrap().median
+    };
+    let more = head(&after) - head(&before);
+    assert!((more - 1e9 / tokens).abs() < 1e-3, "{more}");
+    let rate = |summary: &Summary| {
+        let figure = summary.figure(|round| &round.decode_gb_per_second);
+        figure.unwrap().median
+    };
+    let more = rate(&after) - rate(&before);
+    let expected = decode(&after).median / tokens;
+    assert!(
+        (more / expected - 1.0).abs() < 0.05,
+        "{more} and {expected}"
+    );
+}
+
+#[test]
+fn a_row_is_held_against_the_baseline_with_its_head() {
+    let mut records = support::read_back(&measured());
+    let baseline = |records: &Records| {
+        let rows = Report::new(records).rows;
+        let row = rows
+            .into_iter()
+            .find(|row| row.summary.job.id == ROW)
+            .unwrap();
+        row.comparison.decode_speedup
+    };
+    assert!(matches!(baseline(&records), Against::Baseline { .. }));
+    let mut of_row = |id: &str| {
+        let job = records
+            .run
+            .jobs
+            .iter_mut()
+            .find(|job| job.id == id)
+            .unwrap();
+        job.head = "screened".to_owned();
+        records.clone()
+    };
+    let alone = of_row(ROW);
+    assert!(!matches!(baseline(&alone), Against::Baseline { .. }));
+    assert!(matches!(baseline(&of_row(BASE)), Against::Baseline { .. }));
+}
+
+#[test]
+fn a_run_of_format_1_is_read_with_half_precision_heads() {
+    let stored = support::stored(&measured());
+    let old = stored
+        .replace("\"schema\":2", "\"schema\":1")
+        .replace("\"head\":\"f16\",", "");
+    assert_ne!(old, stored);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("records.jsonl"), old).unwrap();
+    let records = Records::read(folder.path()).unwrap();
+    assert!(records.run.jobs.iter().all(|job| job.head == "f16"));
+}
+
+#[test]
 fn a_single_round_has_no_spread() {
     assert_eq!(Figure::of(&[]), None);
     assert_eq!(Figure::of(&[4.0]).unwrap().mad, None);

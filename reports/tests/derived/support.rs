@@ -32,6 +32,7 @@ pub(crate) fn job(model: &ModelInfo, kernel: &str, threads: u32) -> Job {
             version: "0.1.0".to_owned(),
         },
         kernel: kernel.to_owned(),
+        head: "f16".to_owned(),
         precision: if kernel.starts_with("f16") {
             Precision::Half
         } else {
@@ -237,6 +238,7 @@ pub(crate) fn round(source: &EnergySourceInfo, job: &Job, round: u32, process: u
             bytes,
             operations: (phase == Phase::ComputePeak).then_some(2_000_000_000),
             peak: (phase == Phase::ComputePeak).then(|| "int8-avx2".to_owned()),
+            rescored_bytes: None,
             token_durations_ns: Vec::new(),
             digest: (tokens > 0).then(|| format!("blake3:{}", job.model.name)),
             energy: energy(source, seconds.iter().sum(), watts),
@@ -257,6 +259,7 @@ pub(crate) fn round(source: &EnergySourceInfo, job: &Job, round: u32, process: u
             linear_bytes,
             weights_bytes: linear_bytes + others * 2,
             weights_bytes_per_token: linear_bytes + others,
+            head_bytes_per_token: Some(others),
             kv_bytes_per_position: 147_456,
             head_kernel: "f16-avx2".to_owned(),
         }),

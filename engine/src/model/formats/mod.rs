@@ -9,7 +9,7 @@ mod f32;
 mod i2_s;
 mod q4_0;
 mod q4_1;
-mod q6_k;
+pub(crate) mod q6_k;
 mod q8_0;
 mod tq1_0;
 mod tq2_0;

@@ -90,6 +90,12 @@ impl DenseRows for Dense {
             out.iter_mut().for_each(|weight| *weight *= self.factor);
         }
     }
+
+    fn stored(&self, row: usize, format: &str) -> Option<&[u8]> {
+        #[expect(clippy::float_cmp, reason = "exactly 1 where the file has no factor")]
+        let as_stored = self.factor == 1.0;
+        (as_stored && self.rows.format.name == format).then(|| self.rows.row(row))
+    }
 }
 
 /// Weights of a ternary format.

@@ -1,0 +1,19 @@
+//! How the LM head is kept.
+
+use super::{Better, Cell, Column, Kind, Row, Section};
+
+pub(super) static COLUMN: Column = Column {
+    id: "head",
+    title: "head",
+    unit: "",
+    help: "How the LM head is kept: f16 in half precision; screened gives the tokens of f16 and reads less; q8_0 and q6_k are approximations of it.",
+    section: Section::Job,
+    kind: Kind::Text,
+    better: Better::Neither,
+    rank: Some(2),
+    cell,
+};
+
+fn cell(row: &Row) -> Cell {
+    Cell::text(&row.summary.job.head)
+}

@@ -1,0 +1,22 @@
+//! Bytes of the LM head that a decoded token reads.
+
+use super::{Better, Cell, Column, Kind, Row, Section};
+
+pub(super) static COLUMN: Column = Column {
+    id: "head_mb_per_token",
+    title: "head read",
+    unit: "MB/token",
+    help: "Weights of the LM head that decode read for each token, in 10^6 bytes: counted by the engine, the mean of the window where it depends on the token.",
+    section: Section::Memory,
+    kind: Kind::Measured {
+        decimals: 1,
+        spread_shown: false,
+    },
+    better: Better::Lower,
+    rank: Some(24),
+    cell,
+};
+
+fn cell(row: &Row) -> Cell {
+    Cell::measured(row, 1e-6, |round| &round.head_bytes_per_token)
+}
