@@ -1,13 +1,7 @@
 //! Two-bit ternary weights times int8 activations with AVX2 (`vpmaddubsw`).
 //!
-//! Layout: panels of 16 rows, blocks of 16 columns. A block holds 32 bytes for the first eight rows and 32 for the others: a
-//! 32-bit lane belongs to a row, and its bytes are `w + 1` of four planes of four columns.
-//!
-//! ```text
-//! panel, block k       | rows 0-7: 8 lanes of 4 bytes | rows 8-15 |     64 bytes
-//! byte b of a lane     bit 7 6 | 5 4 | 3 2 | 1 0
-//!                      w`[12+b]` | w`[8+b]` | w`[4+b]` | w`[b]`
-//! ```
+//! Layout: panels of 16 rows in planes of two bits, see `panels/planes.rs`: a block is two vectors of eight rows by 16 columns,
+//! 64 bytes, a cache line. Rows lie in lanes, so no sum crosses lanes.
 //!
 //! A thread reads one stream. Decode keeps the planes of bits 2-3 and 6-7 where the mask leaves them, four times too large, in
 //! sums of their own: that saves a shift. The sum of `(w + 1) * a` less the sum of `a` is the sum of `w * a`.
@@ -21,6 +15,7 @@ use crate::cpu::x86_64::{broadcast_i8x4, load_u8x32, prefetch, store_i32x8, stor
 use crate::cpu::{Avx2, Cpu};
 use crate::grid::Tile;
 use crate::panels::avx2::{BYTES, CHUNK, ROWS, TOKENS, tile};
+use crate::panels::planes::{self, COLUMNS};
 use crate::panels::{self, Codes, STEP};
 use crate::weights::LinearWeights;
 use std::arch::x86_64::*;
@@ -36,20 +31,16 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     pack,
 };
 
-/// Columns of a block.
-const COLUMNS: usize = 16;
 /// Bytes of a block.
-const BLOCK: usize = ROWS * COLUMNS / 4;
+pub(super) const BLOCK: usize = ROWS * COLUMNS / 4;
 /// Decode: blocks whose sums fit in 16 bits. A plane that is four times too large adds at most 2 * 8 * 128 = 2048 to a lane,
 /// twice a block, and 16 * 2048 is 32768, which only the negative side can reach.
 const BLOCKS_PER_SUM: usize = 8;
 /// How far ahead decode asks for weights, in bytes: about the latency of memory at its bandwidth.
-const AHEAD: usize = 8 << 10;
+pub(super) const AHEAD: usize = 8 << 10;
 
 struct I2sAvx2 {
     avx2: Avx2,
-    /// Blocks of a panel.
-    blocks: usize,
     packed: Packed,
 }
 
@@ -58,31 +49,14 @@ fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
         variant: VARIANT.name,
         missing,
     })?;
-    let matrix = ternary_of(weights, &VARIANT)?;
-    let blocks = matrix.cols().div_ceil(COLUMNS);
-    let padded = blocks * COLUMNS;
-    let packed = panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
-        for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
-            for (index, byte) in block.iter_mut().enumerate() {
-                let (row, b) = (index / STEP, index % STEP);
-                let columns = &weights[row * padded + k * COLUMNS..][..COLUMNS];
-                let code =
-                    |plane: usize| (columns[plane * STEP + b] + 1).cast_unsigned() << (2 * plane);
-                *byte = code(0) | code(1) | code(2) | code(3);
-            }
-        }
-    })?;
-    Ok(Box::new(I2sAvx2 {
-        avx2,
-        blocks,
-        packed,
-    }))
+    let packed = planes::pack_planes::<BLOCK>(ternary_of(weights, &VARIANT)?)?;
+    Ok(Box::new(I2sAvx2 { avx2, packed }))
 }
 
-impl I2sAvx2 {
-    fn panel(&self, panel: usize) -> &[[u8; BLOCK]] {
-        &self.bytes().as_chunks::<BLOCK>().0[panel * self.blocks..][..self.blocks]
-    }
+/// The blocks of a panel.
+pub(super) fn panel(packed: &Packed, panel: usize) -> &[[u8; BLOCK]] {
+    let blocks = planes::blocks(packed.cols);
+    &packed.bytes.bytes().as_chunks::<BLOCK>().0[panel * blocks..][..blocks]
 }
 
 impl PackedMatrix for I2sAvx2 {
@@ -101,36 +75,30 @@ impl PackedMatrix for I2sAvx2 {
             "activations of this matrix"
         );
         // SAFETY: `self.avx2` exists only where AVX2 was detected.
-        unsafe { multiply(self.avx2, self, activations, out) }
+        unsafe { multiply(self.avx2, &self.packed, activations, out) }
     }
 
     fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        for (block, out) in self.panel(row / ROWS).iter().zip(out.chunks_mut(COLUMNS)) {
-            let lane = &block[row % ROWS * STEP..][..STEP];
-            for (column, out) in out.iter_mut().enumerate() {
-                let code = lane[column % STEP] >> (2 * (column / STEP)) & 3;
-                *out = (f32::from(code) - 1.0) * self.packed.scale;
-            }
-        }
+        let packed = &self.packed;
+        planes::read_row(panel(packed, row / ROWS), row % ROWS, packed.scale, out);
     }
 }
 
 #[target_feature(enable = "avx2")]
-fn multiply(_: Avx2, matrix: &I2sAvx2, activations: &Activations, out: &mut Tile<'_>) {
-    let packed = &matrix.packed;
+fn multiply(_: Avx2, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
     if out.tokens().len() == 1 {
         let token = out.tokens().start;
         let (values, sum) = (activations.int8(token), activations.sum(token));
-        panels::decode(packed, activations, out, |panel| {
-            dot(matrix.panel(panel), values, sum)
+        panels::decode(packed, activations, out, |index| {
+            dot(panel(packed, index), values, sum)
         });
     } else {
         panels::prefill::<ROWS, BYTES, 1, CHUNK, TOKENS>(
             packed,
-            matrix.blocks * COLUMNS,
+            planes::blocks(packed.cols) * COLUMNS,
             activations,
             out,
-            |panel, columns, codes| unpack(matrix.panel(panel), columns, codes),
+            |index, columns, codes| unpack(panel(packed, index), columns, codes),
             |codes, values, sums| tile(codes, values, sums),
         );
     }
@@ -189,7 +157,7 @@ fn dot(panel: &[[u8; BLOCK]], values: &[i8], sum: i32) -> [i32; ROWS] {
 /// Writes `w + 1` of some columns of a panel, a multiple of a block from its start.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn unpack(panel: &[[u8; BLOCK]], columns: Range<usize>, codes: &mut [Codes<BYTES>]) {
+pub(super) fn unpack(panel: &[[u8; BLOCK]], columns: Range<usize>, codes: &mut [Codes<BYTES>]) {
     let low = _mm256_set1_epi8(0x03);
     let blocks = &panel[columns.start / COLUMNS..];
     for (block, steps) in blocks.iter().zip(codes.as_chunks_mut::<4>().0) {

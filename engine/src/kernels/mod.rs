@@ -17,6 +17,12 @@ mod f16_neon;
 mod f16_scalar;
 #[cfg(target_arch = "x86_64")]
 mod i2s_avx2;
+#[cfg(target_arch = "x86_64")]
+mod i2s_avx512;
+#[cfg(target_arch = "x86_64")]
+mod i2s_avx512_vnni;
+#[cfg(target_arch = "x86_64")]
+mod i2s_avxvnni;
 #[cfg(target_arch = "aarch64")]
 mod i2s_neon;
 #[cfg(target_arch = "aarch64")]
@@ -26,16 +32,22 @@ mod i2s_neon_i8mm;
 mod i2s_scalar;
 #[cfg(target_arch = "x86_64")]
 mod tl1_avx2;
+#[cfg(target_arch = "x86_64")]
+mod tl1_avx512;
 #[cfg(target_arch = "aarch64")]
 mod tl1_neon;
 mod tl1_scalar;
 #[cfg(target_arch = "x86_64")]
 mod tl2_avx2;
+#[cfg(target_arch = "x86_64")]
+mod tl2_avx512;
 #[cfg(target_arch = "aarch64")]
 mod tl2_neon;
 mod tl2_scalar;
 #[cfg(target_arch = "x86_64")]
 mod trit5_avx2;
+#[cfg(target_arch = "x86_64")]
+mod trit5_avx512;
 #[cfg(target_arch = "aarch64")]
 mod trit5_neon;
 #[cfg(target_arch = "aarch64")]
@@ -198,6 +210,12 @@ pub trait PackedMatrix: Send + Sync {
 /// Every variant built for this architecture, best first within each family.
 pub static VARIANTS: &[&KernelVariant] = &[
     #[cfg(target_arch = "x86_64")]
+    &i2s_avx512_vnni::VARIANT,
+    #[cfg(target_arch = "x86_64")]
+    &i2s_avx512::VARIANT,
+    #[cfg(target_arch = "x86_64")]
+    &i2s_avxvnni::VARIANT,
+    #[cfg(target_arch = "x86_64")]
     &i2s_avx2::VARIANT,
     #[cfg(target_arch = "aarch64")]
     &i2s_neon_i8mm::VARIANT,
@@ -207,15 +225,21 @@ pub static VARIANTS: &[&KernelVariant] = &[
     &i2s_neon::VARIANT,
     &i2s_scalar::VARIANT,
     #[cfg(target_arch = "x86_64")]
+    &tl1_avx512::VARIANT,
+    #[cfg(target_arch = "x86_64")]
     &tl1_avx2::VARIANT,
     #[cfg(target_arch = "aarch64")]
     &tl1_neon::VARIANT,
     &tl1_scalar::VARIANT,
     #[cfg(target_arch = "x86_64")]
+    &tl2_avx512::VARIANT,
+    #[cfg(target_arch = "x86_64")]
     &tl2_avx2::VARIANT,
     #[cfg(target_arch = "aarch64")]
     &tl2_neon::VARIANT,
     &tl2_scalar::VARIANT,
+    #[cfg(target_arch = "x86_64")]
+    &trit5_avx512::VARIANT,
     #[cfg(target_arch = "x86_64")]
     &trit5_avx2::VARIANT,
     #[cfg(target_arch = "aarch64")]

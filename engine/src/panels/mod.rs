@@ -11,6 +11,14 @@
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512_lut;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512_vnni;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avxvnni;
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod dense;
 pub(crate) mod lut;
 #[cfg(target_arch = "x86_64")]
@@ -23,6 +31,8 @@ pub(crate) mod neon_dotprod;
 pub(crate) mod neon_i8mm;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon_lut;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod planes;
 pub(crate) mod portable;
 
 use crate::activations::Activations;

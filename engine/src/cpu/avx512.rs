@@ -1,0 +1,60 @@
+//! Loads, stores and broadcasts of 512-bit registers from arrays, so that kernels need no pointers.
+#![expect(unsafe_code, reason = "the load and store intrinsics take pointers")]
+
+use std::arch::x86_64::*;
+
+/// Loads 64 bytes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(crate) fn load_u8x64(from: &[u8; 64]) -> __m512i {
+    // SAFETY: the array is 64 bytes long, and the intrinsic needs no alignment.
+    unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+}
+
+/// Stores 64 bytes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(crate) fn store_u8x64(to: &mut [u8; 64], value: __m512i) {
+    // SAFETY: the array is 64 bytes long, and the intrinsic needs no alignment.
+    unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), value) }
+}
+
+/// Loads 32 16-bit integers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(crate) fn load_i16x32(from: &[i16; 32]) -> __m512i {
+    // SAFETY: the array is 64 bytes long, and the intrinsic needs no alignment.
+    unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+}
+
+/// Stores 32 16-bit integers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(crate) fn store_i16x32(to: &mut [i16; 32], value: __m512i) {
+    // SAFETY: the array is 64 bytes long, and the intrinsic needs no alignment.
+    unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), value) }
+}
+
+/// Loads 16 32-bit integers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(crate) fn load_i32x16(from: &[i32; 16]) -> __m512i {
+    // SAFETY: the array is 64 bytes long, and the intrinsic needs no alignment.
+    unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+}
+
+/// Stores 16 32-bit integers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(crate) fn store_i32x16(to: &mut [i32; 16], value: __m512i) {
+    // SAFETY: the array is 64 bytes long, and the intrinsic needs no alignment.
+    unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), value) }
+}
+
+/// Four signed bytes in every 32-bit lane.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(crate) fn broadcast_i8x4_512(from: &[i8; 4]) -> __m512i {
+    // SAFETY: the array is four bytes long, and the read needs no alignment.
+    _mm512_set1_epi32(unsafe { from.as_ptr().cast::<i32>().read_unaligned() })
+}

@@ -1,0 +1,183 @@
+//! Two-bit ternary weights times int8 activations with AVX-512 BW (`vpmaddubsw`), for CPUs without VNNI.
+//!
+//! Layout: panels of 32 rows in planes of two bits, see `panels/planes.rs`: a block is two vectors of 16 rows by 16 columns,
+//! 128 bytes. Rows lie in lanes, so no sum crosses lanes, and a thread reads one stream.
+//!
+//! Decode keeps the planes of bits 2-3 and 6-7 where the mask leaves them, four times too large, in sums of their own: that
+//! saves a shift. The sum of `(w + 1) * a` less the sum of `a` is the sum of `w * a`.
+#![expect(unsafe_code, reason = "calls across the target-feature boundary")]
+
+use super::{
+    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, ternary_of,
+};
+use crate::activations::Activations;
+use crate::cpu::avx512::{broadcast_i8x4_512, load_u8x64, store_i32x16, store_u8x64};
+use crate::cpu::x86_64::prefetch;
+use crate::cpu::{Avx512, Cpu};
+use crate::grid::Tile;
+use crate::panels::avx512::{BYTES, CHUNK, ROWS, TOKENS, tile};
+use crate::panels::planes::{self, COLUMNS};
+use crate::panels::{self, Codes, STEP};
+use crate::weights::LinearWeights;
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+pub(super) static VARIANT: KernelVariant = KernelVariant {
+    name: "i2s-avx512",
+    family: Family::I2s,
+    requires: Avx512::FEATURES,
+    bits_per_weight: 2.0,
+    agreement: Agreement::Exact,
+    about: "AVX-512 byte multiply-add, 32 rows in lanes, 16-bit partial sums",
+    pack,
+};
+
+/// Bytes of a block.
+pub(super) const BLOCK: usize = ROWS * COLUMNS / 4;
+/// Decode: blocks whose sums fit in 16 bits. A plane that is four times too large adds at most 2 * 8 * 128 = 2048 to a lane,
+/// twice a block, and 16 * 2048 is 32768, which only the negative side can reach.
+const BLOCKS_PER_SUM: usize = 8;
+/// How far ahead decode asks for weights, in bytes: about the latency of memory at its bandwidth.
+pub(super) const AHEAD: usize = 8 << 10;
+
+struct I2sAvx512 {
+    avx512: Avx512,
+    packed: Packed,
+}
+
+fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
+    let avx512 = cpu.avx512().map_err(|missing| PackError::Unsupported {
+        variant: VARIANT.name,
+        missing,
+    })?;
+    let packed = planes::pack_planes::<BLOCK>(ternary_of(weights, &VARIANT)?)?;
+    Ok(Box::new(I2sAvx512 { avx512, packed }))
+}
+
+/// The blocks of a panel.
+pub(super) fn panel(packed: &Packed, panel: usize) -> &[[u8; BLOCK]] {
+    let blocks = planes::blocks(packed.cols);
+    &packed.bytes.bytes().as_chunks::<BLOCK>().0[panel * blocks..][..blocks]
+}
+
+impl PackedMatrix for I2sAvx512 {
+    fn packed(&self) -> &Packed {
+        &self.packed
+    }
+
+    fn row_block(&self) -> usize {
+        ROWS
+    }
+
+    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
+        assert_eq!(
+            activations.cols(),
+            self.cols(),
+            "activations of this matrix"
+        );
+        // SAFETY: `self.avx512` exists only where AVX-512 F and BW were detected.
+        unsafe { multiply(self.avx512, &self.packed, activations, out) }
+    }
+
+    fn unpack_row(&self, row: usize, out: &mut [f32]) {
+        let packed = &self.packed;
+        planes::read_row(panel(packed, row / ROWS), row % ROWS, packed.scale, out);
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+fn multiply(_: Avx512, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
+    if out.tokens().len() == 1 {
+        let token = out.tokens().start;
+        let (values, sum) = (activations.int8(token), activations.sum(token));
+        panels::decode(packed, activations, out, |index| {
+            dot(panel(packed, index), values, sum)
+        });
+    } else {
+        panels::prefill::<ROWS, BYTES, 1, CHUNK, TOKENS>(
+            packed,
+            planes::blocks(packed.cols) * COLUMNS,
+            activations,
+            out,
+            |index, columns, codes| unpack(panel(packed, index), columns, codes),
+            |codes, values, sums| tile(codes, values, sums),
+        );
+    }
+}
+
+/// Sums of `w * a` over the rows of a panel.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn dot(panel: &[[u8; BLOCK]], values: &[i8], sum: i32) -> [i32; ROWS] {
+    let low = _mm512_set1_epi8(0x03);
+    let high = _mm512_set1_epi8(0x0c);
+    let ones = _mm512_set1_epi16(1);
+    let values = &values.as_chunks::<COLUMNS>().0[..panel.len()];
+    let mut totals = [_mm512_set1_epi32(-sum); 2];
+    let mut totals4 = [_mm512_setzero_si512(); 2];
+    for from in (0..panel.len()).step_by(BLOCKS_PER_SUM) {
+        let to = panel.len().min(from + BLOCKS_PER_SUM);
+        let mut sums = [_mm512_setzero_si512(); 2];
+        let mut sums4 = [_mm512_setzero_si512(); 2];
+        for k in from..to {
+            let (block, values) = (&panel[k], &values[k]);
+            prefetch(block, AHEAD);
+            prefetch(block, AHEAD + 64);
+            let (planes, _) = values.as_chunks::<STEP>();
+            let a = [
+                broadcast_i8x4_512(&planes[0]),
+                broadcast_i8x4_512(&planes[1]),
+                broadcast_i8x4_512(&planes[2]),
+                broadcast_i8x4_512(&planes[3]),
+            ];
+            let (halves, _) = block.as_chunks::<64>();
+            for half in 0..2 {
+                let w = load_u8x64(&halves[half]);
+                let shifted = _mm512_srli_epi16::<4>(w);
+                let first = _mm512_maddubs_epi16(_mm512_and_si512(w, low), a[0]);
+                let second = _mm512_maddubs_epi16(_mm512_and_si512(w, high), a[1]);
+                let third = _mm512_maddubs_epi16(_mm512_and_si512(shifted, low), a[2]);
+                let fourth = _mm512_maddubs_epi16(_mm512_and_si512(shifted, high), a[3]);
+                sums[half] = _mm512_add_epi16(_mm512_add_epi16(sums[half], first), third);
+                sums4[half] = _mm512_add_epi16(_mm512_add_epi16(sums4[half], second), fourth);
+            }
+        }
+        for half in 0..2 {
+            totals[half] = _mm512_add_epi32(totals[half], _mm512_madd_epi16(sums[half], ones));
+            totals4[half] = _mm512_add_epi32(totals4[half], _mm512_madd_epi16(sums4[half], ones));
+        }
+    }
+    let mut result = [0; ROWS];
+    let (halves, _) = result.as_chunks_mut::<16>();
+    for half in 0..2 {
+        let total = _mm512_add_epi32(totals[half], _mm512_srai_epi32::<2>(totals4[half]));
+        store_i32x16(&mut halves[half], total);
+    }
+    result
+}
+
+/// Writes `w + 1` of some columns of a panel, a multiple of a block from its start.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) fn unpack(panel: &[[u8; BLOCK]], columns: Range<usize>, codes: &mut [Codes<BYTES>]) {
+    let low = _mm512_set1_epi8(0x03);
+    let blocks = &panel[columns.start / COLUMNS..];
+    for (block, steps) in blocks.iter().zip(codes.as_chunks_mut::<4>().0) {
+        let (halves, _) = block.as_chunks::<64>();
+        for (half, bytes) in halves.iter().enumerate() {
+            let w = load_u8x64(bytes);
+            let planes = [
+                _mm512_and_si512(w, low),
+                _mm512_and_si512(_mm512_srli_epi16::<2>(w), low),
+                _mm512_and_si512(_mm512_srli_epi16::<4>(w), low),
+                _mm512_and_si512(_mm512_srli_epi16::<6>(w), low),
+            ];
+            for plane in 0..4 {
+                store_u8x64(
+                    &mut steps[plane].as_chunks_mut::<64>().0[half],
+                    planes[plane],
+                );
+            }
+        }
+    }
+}

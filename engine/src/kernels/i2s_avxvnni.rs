@@ -1,0 +1,139 @@
+//! Two-bit ternary weights times int8 activations with 256-bit VNNI (`vpdpbusd`), as laptops have it without AVX-512.
+//!
+//! Layout: that of `i2s-avx2`, panels of 16 rows in planes of two bits: a block is two vectors of eight rows by 16 columns.
+//!
+//! Decode masks each plane where it lies, 1, 4, 16 and 64 times too large, and keeps a sum for each: no shifts, and eight
+//! chains of multiply-adds hide their latency. The sum of `(w + 1) * a` less the sum of `a` is the sum of `w * a`.
+#![expect(unsafe_code, reason = "calls across the target-feature boundary")]
+
+use super::i2s_avx2::{AHEAD, BLOCK, panel, unpack};
+use super::{
+    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, ternary_of,
+};
+use crate::activations::Activations;
+use crate::cpu::x86_64::{broadcast_i8x4, load_u8x32, prefetch, store_i32x8};
+use crate::cpu::{AvxVnni, Cpu};
+use crate::grid::Tile;
+use crate::panels::avxvnni::{BYTES, CHUNK, ROWS, TOKENS, tile};
+use crate::panels::planes::{self, COLUMNS};
+use crate::panels::{self, STEP};
+use crate::weights::LinearWeights;
+use std::arch::x86_64::*;
+
+pub(super) static VARIANT: KernelVariant = KernelVariant {
+    name: "i2s-avxvnni",
+    family: Family::I2s,
+    requires: AvxVnni::FEATURES,
+    bits_per_weight: 2.0,
+    agreement: Agreement::Exact,
+    about: "256-bit int8 dot products, 16 rows in lanes, bit planes masked in place",
+    pack,
+};
+
+/// Decode: blocks whose sums fit in 32 bits. The plane of bits 6-7 adds at most 4 * 128 * 128 = 65536 to a lane.
+const BLOCKS_PER_SUM: usize = 1 << 14;
+
+struct I2sAvxVnni {
+    vnni: AvxVnni,
+    packed: Packed,
+}
+
+fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
+    let vnni = cpu.avx_vnni().map_err(|missing| PackError::Unsupported {
+        variant: VARIANT.name,
+        missing,
+    })?;
+    let packed = planes::pack_planes::<BLOCK>(ternary_of(weights, &VARIANT)?)?;
+    Ok(Box::new(I2sAvxVnni { vnni, packed }))
+}
+
+impl PackedMatrix for I2sAvxVnni {
+    fn packed(&self) -> &Packed {
+        &self.packed
+    }
+
+    fn row_block(&self) -> usize {
+        ROWS
+    }
+
+    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
+        assert_eq!(
+            activations.cols(),
+            self.cols(),
+            "activations of this matrix"
+        );
+        // SAFETY: `self.vnni` exists only where AVX2 and AVX-VNNI were detected.
+        unsafe { multiply(self.vnni, &self.packed, activations, out) }
+    }
+
+    fn unpack_row(&self, row: usize, out: &mut [f32]) {
+        let packed = &self.packed;
+        planes::read_row(panel(packed, row / ROWS), row % ROWS, packed.scale, out);
+    }
+}
+
+#[target_feature(enable = "avx2,avxvnni")]
+fn multiply(_: AvxVnni, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
+    if out.tokens().len() == 1 {
+        let token = out.tokens().start;
+        let (values, sum) = (activations.int8(token), activations.sum(token));
+        panels::decode(packed, activations, out, |index| {
+            dot(panel(packed, index), values, sum)
+        });
+    } else {
+        panels::prefill::<ROWS, BYTES, 1, CHUNK, TOKENS>(
+            packed,
+            planes::blocks(packed.cols) * COLUMNS,
+            activations,
+            out,
+            |index, columns, codes| unpack(panel(packed, index), columns, codes),
+            |codes, values, sums| tile(codes, values, sums),
+        );
+    }
+}
+
+/// Sums of `w * a` over the rows of a panel.
+#[inline]
+#[target_feature(enable = "avx2,avxvnni")]
+fn dot(panel: &[[u8; BLOCK]], values: &[i8], sum: i32) -> [i32; ROWS] {
+    let masks = [
+        _mm256_set1_epi8(0x03),
+        _mm256_set1_epi8(0x0c),
+        _mm256_set1_epi8(0x30),
+        _mm256_set1_epi8(0xc0_u8.cast_signed()),
+    ];
+    let values = &values.as_chunks::<COLUMNS>().0[..panel.len()];
+    let mut totals = [_mm256_set1_epi32(-sum); 2];
+    for from in (0..panel.len()).step_by(BLOCKS_PER_SUM) {
+        let to = panel.len().min(from + BLOCKS_PER_SUM);
+        let mut sums = [[_mm256_setzero_si256(); 2]; 4];
+        for k in from..to {
+            let (block, values) = (&panel[k], &values[k]);
+            prefetch(block, AHEAD);
+            let (planes, _) = values.as_chunks::<STEP>();
+            let (halves, _) = block.as_chunks::<32>();
+            let w = [load_u8x32(&halves[0]), load_u8x32(&halves[1])];
+            for plane in 0..4 {
+                let a = broadcast_i8x4(&planes[plane]);
+                for half in 0..2 {
+                    let codes = _mm256_and_si256(w[half], masks[plane]);
+                    sums[plane][half] = _mm256_dpbusd_avx_epi32(sums[plane][half], codes, a);
+                }
+            }
+        }
+        for half in 0..2 {
+            let low = _mm256_add_epi32(sums[0][half], _mm256_srai_epi32::<2>(sums[1][half]));
+            let high = _mm256_add_epi32(
+                _mm256_srai_epi32::<4>(sums[2][half]),
+                _mm256_srai_epi32::<6>(sums[3][half]),
+            );
+            totals[half] = _mm256_add_epi32(totals[half], _mm256_add_epi32(low, high));
+        }
+    }
+    let mut result = [0; ROWS];
+    let (halves, _) = result.as_chunks_mut::<8>();
+    for half in 0..2 {
+        store_i32x8(&mut halves[half], totals[half]);
+    }
+    result
+}
