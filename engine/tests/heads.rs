@@ -219,7 +219,7 @@ fn exact_heads_agree_where_rows_are_nearly_or_wholly_equal() {
     let mut twice = random.rows(rows, cols);
     twice[123].clone_from(&base);
     twice[250].clone_from(&base);
-    check_exact("a pair of winners", &twice, &[x.clone()]);
+    check_exact("a pair of winners", &twice, std::slice::from_ref(&x));
     let head = pack(heads::find("screened").unwrap(), &twice, &Cpu::detect()).unwrap();
     let bench = &Bench::all()[0];
     let (top, _) = bench.top(&*head, &x, 2).unwrap();

@@ -154,14 +154,14 @@ impl Isa for Portable {
                     let block = 2 * index + half;
                     let values = &hidden.values[block * BLOCK..][..BLOCK];
                     let scale = f32::from(scales[block]);
-                    for lane in 0..LANES {
+                    for (lane, sum) in sums.iter_mut().enumerate() {
                         let mut product = 0;
                         for column in 4 * lane..4 * lane + 4 {
                             let code = (codes[column] >> (4 * half)) & 0x0f;
                             product += i32::from(code) * i32::from(values[column]);
                         }
                         let product = 2 * product - hidden.fifteen_sums4[block][lane];
-                        sums[lane] += to_f32(product) * scale;
+                        *sum += to_f32(product) * scale;
                     }
                 }
             }
