@@ -119,8 +119,8 @@ pub fn tune(arguments: &Arguments) -> Result<Code, CommandError> {
         }
     }
     say!("");
-    say!("* the fastest by all layers; a figure without ± is one round of a kernel more than 3");
-    say!("times slower than the best of its kind, which was not run again");
+    say!("* the fastest by all layers; a figure without ± is one round of a kernel more");
+    say!("than 3 times slower than the best of its kind, which was not run again");
     say!("");
     print_choices(&arguments.model, &candidates, &mut choices, &task);
     let model = TunedModel {

@@ -12,7 +12,7 @@ fn a_run_with_every_head_names_it_in_records_and_tables() {
     let bench = Bench::beside();
     bench.suite(&Suite {
         rounds: 1,
-        kernels: r#""i2s-*", "f16-best""#,
+        kernels: r#""i2s-scalar", "i2s-best", "f16-best""#,
         threads: "2",
         ..Suite::default()
     });
@@ -102,9 +102,15 @@ fn a_run_on_each_fixture_leaves_records_and_pages() {
                 ..
             }))
         ));
-        let jobs = &records.run.jobs;
+        // Variants that this CPU lacks are skipped, with that reason.
+        let (skipped, ended): (Vec<_>, Vec<_>) = outcomes(&records.lines).into_iter().partition(
+            |(_, o)| matches!(o, Outcome::Skipped { reason } if reason.contains("this CPU has no")),
+        );
+        let jobs = records.run.jobs.iter();
+        let jobs: Vec<_> = jobs
+            .filter(|job| skipped.iter().all(|(place, _)| place.job != job.id))
+            .collect();
         assert!(jobs.len() >= 4, "{jobs:?}");
-        let ended = outcomes(&records.lines);
         assert_eq!(ended.len(), 2 * jobs.len(), "two rounds");
         assert!(ended.iter().all(|(_, o)| **o == Outcome::Measured));
         for phase in [
@@ -255,7 +261,7 @@ fn the_embedded_suite_runs_in_any_folder() {
     let bench = Bench::beside();
     std::fs::remove_dir_all(bench.path().join("suites")).unwrap();
     let ran = bench.run("run --suite x86-energy --quick --list").expect(0);
-    assert!(ran.out.contains("125M/i2s-scalar/1"), "{}", ran.out);
+    assert!(ran.out.contains("125M/i2s-"), "{}", ran.out);
 }
 
 #[test]
