@@ -519,8 +519,10 @@ fn every_copy_of_the_head_counts_as_weights() {
         all
     };
     let table = 2 * (config.vocab * config.hidden) as u64;
-    assert_eq!(bytes("f16", false), bytes("f16", true) + table);
-    assert_eq!(bytes("screened", false), bytes("screened", true) + table);
+    // A matrix of its own, its last panel of rows padded.
+    let second = bytes("f16", false) - bytes("f16", true);
+    assert!((table..table + table / 16).contains(&second), "{second}");
+    assert_eq!(bytes("screened", false), bytes("screened", true) + second);
     assert!(bytes("screened", true) > bytes("f16", true) + table / 2);
     // An approximate head needs no rows in half precision beside the embedding.
     assert_eq!(bytes("q8_0", false), bytes("q8_0", true));
