@@ -3,7 +3,7 @@
 //! The head of a small ternary model weighs more than its layers when it is kept in half precision, so it can be kept in
 //! other ways. `f16` and `screened` give the same tokens, `q8_0` and `q6_k` are approximations of them and named in every
 //! record. To add a head: write `<name>.rs` with a `CHOICE` in it, and name it here. What the heads share is the hidden state
-//! in fixed point ([`fixed_point`]) and, for each instruction set, the inner loops over packed rows ([`isa`]): a head is a
+//! in fixed point (`fixed_point`) and, for each instruction set, the inner loops over packed rows (`isa`): a head is a
 //! storage format, an instruction set is a file of its own, and every combination gives the same bits.
 
 mod f16;
