@@ -225,6 +225,7 @@ mod x86_64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "x86_64")]
     use crate::cpu::Cpu;
 
     /// Rows, factors and first sums of a tile, of both signs and many sizes.
