@@ -115,8 +115,9 @@ mod tests {
         let (portable, others) = isas.split_last().expect("the portable one");
         assert_eq!(portable.name(), "portable");
         if others.is_empty() {
+            // A target for which nothing else was written has nothing to compare.
             assert!(
-                std::env::var_os("BITBENCH_TEST_EVERY_VARIANT").is_none(),
+                ISAS.len() == 1 || std::env::var_os("BITBENCH_TEST_EVERY_VARIANT").is_none(),
                 "only portable loops run here"
             );
             println!("skipped: this CPU has only the portable loops");
