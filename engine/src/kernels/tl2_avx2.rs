@@ -14,8 +14,8 @@
 //! signs up one place for each group and lets `vpsignb` negate the two digits of the sum that was looked up.
 //!
 //! Prefill unpacks to codes and multiplies. Inner loops alone, all data in the first-level cache, on one core of Zen 3 (medians
-//! of 15 runs in turn, 1e9 weights times tokens a second): multiply-add 113, look-up by `vpshufb` with the indices and signs
-//! unpacked beforehand 88, look-up in tables whose entries are vectors of 32 tokens 122, with the building of the tables 116.
+//! of 15 runs in turn on a busy machine, trial loops, 1e9 weights times tokens a second): multiply-add 113, look-up by
+//! `vpshufb` with the indices and signs unpacked beforehand 88, look-up in tables whose entries are vectors of 32 tokens 122, with the building of the tables 116.
 //! The last leaves nothing for unpacking indices to bytes and for widening sums every 85 groups, which multiply-add does not need.
 #![expect(unsafe_code, reason = "calls across the target-feature boundary")]
 
