@@ -20,6 +20,7 @@ use crate::activations::Activations;
 use crate::cpu::x86_64::{broadcast_bf16x2, load_bf16x32, load_f32x16, prefetch, store_f32x16};
 use crate::cpu::{Avx512Bf16, Cpu};
 use crate::grid::Tile;
+use crate::panels::ahead::{ask_to_read, share};
 use crate::panels::dense::avx512::{ROWS, TOKENS};
 use crate::panels::dense::{self, Block, Format};
 use crate::weights::LinearWeights;
@@ -189,9 +190,7 @@ fn tiles(
 ) {
     let count = sums.len();
     for (index, sums) in sums.iter_mut().enumerate() {
-        for line in dense::share(next, index, count).chunks(64) {
-            prefetch(line, 0);
-        }
+        ask_to_read(share(next, index, count));
         let (values, tokens) = block.tile(index);
         match tokens {
             1 => tile_of::<1>(weights, values, sums),

@@ -8,6 +8,7 @@
 //! is the same for all families of an instruction set, so one register tile serves them all: one file each in this folder.
 //! A kernel passes closures: they are made in its `#[target_feature]` function and so compiled for its instruction set.
 
+pub(crate) mod ahead;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -40,6 +41,7 @@ use crate::buffer::PackedBytes;
 use crate::grid::Tile;
 use crate::kernels::{PackError, Packed};
 use crate::weights::TernaryMatrix;
+use ahead::{ask_to_read, ask_to_write, share};
 use std::ops::Range;
 
 /// Columns that lie together in a 32-bit lane.
@@ -185,16 +187,34 @@ pub(crate) fn prefill_by<
         let sums = &mut sums[..TILES * tiles];
         arrange::<TOKENS, WIDE>(activations, &block, steps, &mut values[..tiles * steps]);
         for panel_start in rows.clone().step_by(panel_rows) {
+            let panel_columns =
+                panel_start - rows.start..(panel_start + panel_rows).min(rows.end) - rows.start;
             sums.fill([[0; ROWS]; TOKENS]);
             for from in (0..steps).step_by(CHUNK / STEP) {
                 let to = steps.min(from + CHUNK / STEP);
                 let codes = &mut codes[..TILES * (to - from)];
                 unpack(panel_start / panel_rows, from * STEP..to * STEP, codes);
-                for (codes, sums) in codes
+                let next = following(
+                    packed,
+                    panel_start / panel_rows,
+                    panel_rows,
+                    to..steps,
+                    CHUNK / STEP,
+                );
+                for (part, (codes, sums)) in codes
                     .chunks_exact(to - from)
                     .zip(sums.chunks_exact_mut(tiles))
+                    .enumerate()
                 {
-                    for (values, sums) in values.chunks_exact(steps).zip(sums) {
+                    for (index, (values, sums)) in values.chunks_exact(steps).zip(sums).enumerate()
+                    {
+                        ask_to_read(share(next, part * tiles + index, TILES * tiles));
+                        if to == steps && part == 0 {
+                            let first = block.start + index * TOKENS;
+                            for token in first..block.end.min(first + TOKENS) {
+                                ask_to_write(&mut out.token(token)[panel_columns.clone()]);
+                            }
+                        }
                         tile(codes, &values[from..to], sums);
                     }
                 }
@@ -215,6 +235,28 @@ pub(crate) fn prefill_by<
             }
         }
     }
+}
+
+/// The packed bytes of a panel's columns from `rest.start` on, at most `chunk` steps of them, or of the next panel's: columns
+/// lie in order in every layout, so that these are the bytes in proportion.
+#[inline(always)]
+fn following(
+    packed: &Packed,
+    panel: usize,
+    panel_rows: usize,
+    rest: Range<usize>,
+    chunk: usize,
+) -> &[u8] {
+    let bytes = packed.bytes.bytes();
+    let panel_bytes = bytes.len() / packed.rows.div_ceil(panel_rows);
+    let steps = if rest.is_empty() {
+        rest.end.min(chunk)
+    } else {
+        rest.len().min(chunk)
+    };
+    let rest_bytes = bytes.get(panel * panel_bytes + panel_bytes * rest.start / rest.end..);
+    let rest_bytes = rest_bytes.unwrap_or_default();
+    &rest_bytes[..rest_bytes.len().min(panel_bytes * steps / rest.end)]
 }
 
 /// Lays out the activations of a block of tokens as `[tile][group of steps][token of the tile][step of the group]`.

@@ -4,8 +4,9 @@
 //! of the sixteen registers. A column is then twelve multiply-adds, six cycles of two such units, and eight loads, of which
 //! two units take eight in four cycles.
 
-use super::{Block, share};
-use crate::cpu::x86_64::{load_f32x8, prefetch, store_f32x8};
+use super::Block;
+use crate::cpu::x86_64::{load_f32x8, store_f32x8};
+use crate::panels::ahead::{ask_to_read, share};
 use std::arch::x86_64::*;
 
 /// Rows of a panel.
@@ -27,9 +28,7 @@ pub(crate) fn tiles(
 ) {
     let count = sums.len();
     for (index, sums) in sums.iter_mut().enumerate() {
-        for line in share(next, index, count).chunks(64) {
-            prefetch(line, 0);
-        }
+        ask_to_read(share(next, index, count));
         let (values, tokens) = block.tile(index);
         match tokens {
             1 => tile_of::<1>(weights, values, sums),

@@ -3,8 +3,9 @@
 //! Two vectors of 16 rows by twelve tokens are 24 sums, which with two vectors of weights and one activation fill 27 of the 32
 //! registers. A column is then 24 multiply-adds, twelve cycles of two such units, and 14 loads.
 
-use super::{Block, share};
-use crate::cpu::x86_64::{load_f32x16, prefetch, store_f32x16};
+use super::Block;
+use crate::cpu::x86_64::{load_f32x16, store_f32x16};
+use crate::panels::ahead::{ask_to_read, share};
 use std::arch::x86_64::*;
 
 /// Rows of a panel.
@@ -26,9 +27,7 @@ pub(crate) fn tiles(
 ) {
     let count = sums.len();
     for (index, sums) in sums.iter_mut().enumerate() {
-        for line in share(next, index, count).chunks(64) {
-            prefetch(line, 0);
-        }
+        ask_to_read(share(next, index, count));
         let (values, tokens) = block.tile(index);
         match tokens {
             1 => tile_of::<1>(weights, values, sums),

@@ -11,6 +11,7 @@ pub(crate) mod avx512;
 use crate::buffer::PackedBytes;
 use crate::grid::Tile;
 use crate::kernels::{PackError, Packed};
+use crate::panels::ahead::ask_to_write;
 use crate::weights::{self, LinearWeights};
 use std::ops::Range;
 
@@ -171,19 +172,23 @@ pub(crate) fn prefill<
         }
         let sums = &mut sums[..split.tiles];
         for panel_start in rows.clone().step_by(ROWS) {
+            let panel_rows =
+                panel_start - rows.start..(panel_start + ROWS).min(rows.end) - rows.start;
             sums.fill([[0.0; ROWS]; TOKENS]);
-            for from in (0..steps).step_by(CHUNK) {
+            let chunks = Split::new(steps, CHUNK).tiles;
+            for (index, from) in (0..steps).step_by(CHUNK).enumerate() {
                 let chunk = from..steps.min(from + CHUNK);
-                let block = Block {
+                for token in block.len() * index / chunks..block.len() * (index + 1) / chunks {
+                    ask_to_write(&mut out.token(first_token + token)[panel_rows.clone()]);
+                }
+                let values = Block {
                     values: &values,
                     all_steps: steps,
                     steps: chunk.clone(),
                     split,
                 };
-                multiply(panel_start / ROWS, chunk, block, sums);
+                multiply(panel_start / ROWS, chunk, values, sums);
             }
-            let panel_rows =
-                panel_start - rows.start..(panel_start + ROWS).min(rows.end) - rows.start;
             for (index, sums) in sums.iter().enumerate() {
                 for (token, sums) in split.tile(index).zip(sums) {
                     let out = &mut out.token(first_token + token)[panel_rows.clone()];
@@ -209,14 +214,6 @@ pub(crate) fn lay<S, V, const TOKENS: usize>(
     }
 }
 
-/// The share of `bytes` that the tile at `index` of `tiles` asks for, so that all of it is on its way when the last is done.
-#[inline(always)]
-pub(crate) fn share(bytes: &[u8], index: usize, tiles: usize) -> &[u8] {
-    let each = bytes.len().div_ceil(tiles).next_multiple_of(64);
-    let rest = bytes.get(index * each..).unwrap_or_default();
-    &rest[..rest.len().min(each)]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,17 +232,6 @@ mod tests {
                 }
                 assert_eq!(next, tokens);
             }
-        }
-    }
-
-    #[test]
-    fn shares_are_whole_lines_and_cover_everything() {
-        for (length, tiles) in [(0, 3), (64, 1), (8192, 43), (8192, 3), (100, 7)] {
-            let bytes: Vec<u8> = (0..length).map(|i| (i % 251) as u8).collect();
-            let all: Vec<u8> = (0..tiles)
-                .flat_map(|index| share(&bytes, index, tiles).to_vec())
-                .collect();
-            assert_eq!(all, bytes);
         }
     }
 }
