@@ -21,4 +21,5 @@ mod panels;
 pub mod session;
 pub mod threads;
 pub mod tokenizer;
+mod turns;
 pub mod weights;
