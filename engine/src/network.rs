@@ -3,12 +3,12 @@
 use crate::cpu::Cpu;
 use crate::heads::{self, Head, HeadChoice, HeadSource};
 use crate::kernels::{self, Family, KernelVariant, PackError, PackedMatrix};
+use crate::limits::Reader;
 use crate::model::{Config, Model};
-use crate::ops::{self, SharedIsa};
+use crate::ops::SharedIsa;
 use crate::threads::Pool;
 use crate::weights::LinearWeights;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A network whose linear layers are packed by one variant. The embedding is in half precision, and so is the head unless
 /// another was chosen; both run on the best kernel of the CPU whatever the linear layers run on, so that two rows of a report
@@ -264,29 +264,12 @@ impl Network {
         2 * size_of::<half::f16>() as u64 * (c.layers * c.kv_heads * c.head_dim) as u64
     }
 
-    /// Reads the packed linear layers and what every token reads of the head once, each thread its share, and gives the number of bytes and a checksum
-    /// that keeps the reads from being optimised away: the plain read that decode is held against.
-    pub fn read_weights(&self, pool: &Pool) -> (u64, u64) {
-        let streams: Vec<&[u8]> = self
-            .linear()
-            .map(PackedMatrix::bytes)
-            .chain(self.head.streams())
-            .collect();
-        let checksum = AtomicU64::new(0);
-        pool.run(&|thread| {
-            let mut sum = 0u64;
-            for stream in &streams {
-                let share = stream.len().div_ceil(pool.threads()).next_multiple_of(64);
-                let start = stream.len().min(thread * share);
-                let end = stream.len().min(start + share);
-                sum = sum.wrapping_add(ops::sum_bytes(self.isa, &stream[start..end]));
-            }
-            checksum.fetch_add(sum, Ordering::Relaxed);
-        });
-        (
-            streams.iter().map(|s| s.len() as u64).sum(),
-            checksum.into_inner(),
-        )
+    /// Reads the packed linear layers and what every token reads of the head once, with the widest loads of `cpu`, and gives the
+    /// number of bytes: the plain read that decode is held against. Threads share it as they share decode.
+    pub fn read_weights(&self, cpu: &Cpu, pool: &Pool) -> u64 {
+        let mut streams: Vec<&[u8]> = self.linear().map(PackedMatrix::bytes).collect();
+        streams.extend(self.head.streams());
+        Reader::best(cpu).read_once(&streams, cpu, pool)
     }
 }
 

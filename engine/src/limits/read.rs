@@ -5,6 +5,7 @@ use crate::buffer::PackedBytes;
 use crate::cpu::{Cpu, Feature, Unsupported};
 use crate::kernels::PackError;
 use crate::threads::Pool;
+use crate::turns::Turns;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One way to read memory: as fast as a read can be made, since decode is held against it.
@@ -24,6 +25,8 @@ type Read = fn(&Cpu, &[u8], u64, Option<usize>) -> Result<u64, Unsupported>;
 
 /// How far ahead lines of memory are asked for, in bytes: about the latency of memory at its bandwidth.
 const AHEAD: usize = 8 << 10;
+/// Bytes that a thread of [`Reader::read_once`] takes at a time.
+const PIECE: usize = 1 << 20;
 /// A thread reads whole pages, so that no two threads share a line.
 const PAGE: usize = 4096;
 /// What memory is filled with, eight times in a word.
@@ -37,6 +40,31 @@ impl Reader {
             .copied()
             .find(|r| cpu.require(r.requires).is_ok())
             .expect("the last reader requires nothing")
+    }
+
+    /// Reads every stream once from memory and gives the number of bytes. Each thread of `pool` takes its share in order, then
+    /// what slower ones have left.
+    ///
+    /// # Panics
+    /// If `cpu` lacks what this reader requires.
+    pub fn read_once(&self, streams: &[&[u8]], cpu: &Cpu, pool: &Pool) -> u64 {
+        std::hint::black_box(self.bits(streams, cpu, pool));
+        streams.iter().map(|s| s.len() as u64).sum()
+    }
+
+    /// The bits that are set in any word of the streams, rests of less than 512 bytes left out.
+    fn bits(&self, streams: &[&[u8]], cpu: &Cpu, pool: &Pool) -> u64 {
+        let pieces: Vec<&[u8]> = streams.iter().flat_map(|s| s.chunks(PIECE)).collect();
+        let turns = Turns::new(pieces.len(), pool.threads());
+        let bits = AtomicU64::new(0);
+        pool.run(&|thread| {
+            let mut seen = 0;
+            while let Some(piece) = turns.next(thread) {
+                seen |= (self.run)(cpu, pieces[piece], 1, Some(AHEAD)).expect(self.name);
+            }
+            bits.fetch_or(seen, Ordering::Relaxed);
+        });
+        bits.into_inner()
     }
 }
 
@@ -137,6 +165,27 @@ mod tests {
                     let seen = (reader.run)(&cpu, &bytes, 1, ahead);
                     assert_eq!(seen, Ok(expected), "{} at {at}", reader.name);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn threads_together_read_every_stream_to_its_end() {
+        let cpu = Cpu::detect();
+        let reader = Reader::best(&cpu);
+        for threads in [1, 2, 3] {
+            let pool = Pool::new(threads).expect("threads");
+            for last in [0, PIECE - 8, PIECE, 3 * PIECE - 8] {
+                let mut long = vec![0u8; 3 * PIECE];
+                long[last] = 1;
+                let short = [2u8; 1024];
+                assert_eq!(reader.bits(&[&long], &cpu, &pool), 1, "byte {last}");
+                let both = reader.bits(&[&short, &long], &cpu, &pool);
+                assert_eq!(both, 1 | u64::from_ne_bytes([2; 8]));
+                assert_eq!(
+                    reader.read_once(&[&short, &long], &cpu, &pool),
+                    1024 + 3 * PIECE as u64
+                );
             }
         }
     }

@@ -12,7 +12,6 @@ mod attention;
 mod gate;
 mod norm;
 mod quantize;
-mod read;
 mod rope;
 mod tile;
 
@@ -117,10 +116,6 @@ on_shared_isa! {
 on_shared_isa! {
     /// Turns every head of one token, shape `[heads][head_dim]`, to its position, which `table` has reached.
     pub(crate) fn turn(table: &RopeTable, heads: &mut [f32], position: usize) = RopeTable::turn;
-}
-on_shared_isa! {
-    /// Sum of the bytes as 64-bit words, wrapping, a rest of up to 127 bytes left out: a read that cannot be skipped.
-    pub(crate) fn sum_bytes(bytes: &[u8]) -> u64 = read::sum_bytes;
 }
 
 /// Attention of some query heads that share a key-value head; see [`Attention`]. The registers of an instruction set decide
