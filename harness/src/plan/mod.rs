@@ -1,0 +1,340 @@
+//! Suite times host gives jobs: what will be measured, what will not and why, and how long it will take.
+
+mod job;
+mod select;
+mod subject;
+
+pub use job::positions;
+pub use subject::model_config;
+
+use crate::speeds::Speeds;
+use crate::suite::{self, Case, LoadedSuite, Suite, Threads};
+use crate::tune::StoredError;
+use crate::worker::ModelSource;
+use bitbench_engine::cpu::Cpu;
+use bitbench_engine::heads;
+use bitbench_engine::kernels;
+use bitbench_engine::network::Network;
+use bitbench_reports::record::{Job, ModelInfo};
+use job::{Wanted, plan_job};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Tokens of the check that every worker passes before it is measured: a batch, and single tokens after it.
+pub const CHECK_PROMPT: u32 = 8;
+/// Tokens of the check that are run one by one.
+pub const CHECK_CONTINUATION: u32 = 8;
+
+/// What the command line changes in a suite.
+#[derive(Debug, Clone, Default)]
+pub struct Choices {
+    /// Shapes or files in the place of the suite's cases.
+    pub models: Vec<String>,
+    /// Whether half-precision files are made ternary for ternary kernels.
+    pub ternarize: bool,
+    /// Kernel patterns in the place of the suite's.
+    pub kernels: Vec<String>,
+    /// LM heads in the place of the suite's.
+    pub heads: Vec<String>,
+    /// Numbers of threads in the place of the suite's.
+    pub threads: Vec<Threads>,
+    /// What `bitbench tune` stored, in the place of [`TUNED_FILE`].
+    pub tuned: Option<PathBuf>,
+    /// The shortened form.
+    pub quick: bool,
+}
+
+/// What the plan has to know of the machine.
+#[derive(Debug)]
+pub struct Machine<'a> {
+    /// Its CPU.
+    pub cpu: &'a Cpu,
+    /// Its physical cores.
+    pub physical_cores: u32,
+    /// Memory that can be had, in bytes.
+    pub available_memory: Option<u64>,
+    /// Shortest window the energy counters can measure; absent where none are read.
+    pub shortest_energy_window: Option<Duration>,
+}
+
+/// Everything a run will do.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The jobs, in the order of the report.
+    pub jobs: Vec<PlannedJob>,
+    /// Shortest measuring window.
+    pub window_s: f64,
+    /// Length of each idle window; 0 without energy counters.
+    pub idle_s: f64,
+    /// Predicted time of the whole run.
+    pub predicted_s: f64,
+}
+
+/// One job and what will become of it.
+#[derive(Debug, Clone)]
+pub struct PlannedJob {
+    /// As it is recorded.
+    pub job: Job,
+    /// Where the worker finds the weights.
+    pub source: ModelSource,
+    /// Portable variant whose logits are the reference.
+    pub reference_kernel: &'static str,
+    /// Head of the reference, with portable loops: that of the job, or half precision where its logits are those.
+    pub reference_head: &'static str,
+    /// Tokens of the vocabulary.
+    pub vocab: u32,
+    /// Predicted time of a round.
+    pub round_s: f64,
+    /// Why it is not tried.
+    pub skip: Option<String>,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// A data file is at fault.
+    #[error(transparent)]
+    Suite(#[from] suite::SuiteError),
+    /// A shape is at fault.
+    #[error(transparent)]
+    Shape(#[from] suite::ShapeError),
+    /// Neither a shape nor a file.
+    #[error("there is no shape and no file `{name}`; shapes: {known}")]
+    UnknownModel {
+        /// What was asked for.
+        name: String,
+        /// The shapes there are.
+        known: String,
+    },
+    /// A head that is not there.
+    #[error("there is no head `{name}`; there are: {known}")]
+    UnknownHead {
+        /// What was asked for.
+        name: String,
+        /// The heads there are.
+        known: String,
+    },
+    /// The shortened form of a suite that has none.
+    #[error(
+        "no case of suite {suite} has `quick = true`: leave `--quick` out, or name a model with `--model`"
+    )]
+    NothingQuick {
+        /// The suite.
+        suite: String,
+    },
+    /// A model file is at fault.
+    #[error("{0}")]
+    Model(String),
+    /// A pattern asks for what was tuned, and nothing was, or not here.
+    #[error(transparent)]
+    Tuned(#[from] StoredError),
+    /// A pattern that no variant matches.
+    #[error("no kernel variant matches `{pattern}`; there are: {known}")]
+    UnknownKernel {
+        /// The pattern.
+        pattern: String,
+        /// The variants there are.
+        known: String,
+    },
+}
+
+/// Expands a suite on a machine.
+///
+/// # Errors
+/// See [`PlanError`]. A job that cannot run here is no error: it is in the plan, with the reason.
+pub fn expand(
+    loaded: &LoadedSuite,
+    choices: &Choices,
+    machine: &Machine<'_>,
+) -> Result<Plan, PlanError> {
+    let suite = &loaded.suite;
+    let shapes = suite::load_shapes()?;
+    let (window_s, idle_s) = windows(suite, choices, machine);
+    let runnable = select::runnable(machine.cpu);
+    let timing = Timing {
+        speeds: &Speeds::probe(machine.cpu, &runnable, machine.physical_cores),
+        window_s,
+        idle_s,
+        limit_s: suite.round_limit_s,
+    };
+    let mut jobs: Vec<PlannedJob> = Vec::new();
+    for case in cases(loaded, choices)? {
+        let mut subject = subject::resolve(&shapes, &case.model)?;
+        // Two files of one name, or a file with the name of a shape: the path tells them apart.
+        if jobs
+            .iter()
+            .any(|j| j.job.model.name == subject.name && !subject.is(&j.source))
+        {
+            subject.name.clone_from(&case.model);
+        }
+        let heads = given(&choices.heads, case.heads.as_ref(), &suite.heads);
+        let heads = select::find_heads(heads)?;
+        let patterns = given(&choices.kernels, case.kernels.as_ref(), &suite.kernels);
+        let mut selected = Vec::new();
+        for threads in thread_counts(suite, choices, machine) {
+            let patterns = select::name_tuned(
+                patterns,
+                &case.model,
+                &subject.config,
+                threads,
+                choices,
+                machine.cpu,
+            )?;
+            selected.extend(
+                select::select(&patterns, machine.cpu)?
+                    .into_iter()
+                    .map(|(place, kernel)| (place, threads, kernel)),
+            );
+        }
+        // A kernel with all its numbers of threads, then the next, in the order of the registry.
+        selected.sort_by_key(|(place, threads, _)| (*place, *threads));
+        let (prefill, decode, rounds) = lengths(suite, &case, choices);
+        for (_, threads, kernel) in selected {
+            for head in &heads {
+                let wanted = Wanted {
+                    subject: &subject,
+                    kernel,
+                    head,
+                    threads,
+                    prefill,
+                    decode,
+                    rounds,
+                    ternarize: choices.ternarize,
+                };
+                let planned = plan_job(&wanted, machine, &timing);
+                if jobs.iter().all(|j| j.job.id != planned.job.id) {
+                    jobs.push(planned);
+                }
+            }
+        }
+    }
+    let runs = || jobs.iter().filter(|j| j.skip.is_none());
+    let mut predicted_s: f64 = runs().map(|j| j.round_s * f64::from(j.job.rounds)).sum();
+    predicted_s += reference_s(&jobs, machine, timing.speeds);
+    Ok(Plan {
+        window_s,
+        idle_s,
+        predicted_s,
+        jobs,
+    })
+}
+
+/// What a round's time is predicted from, and what it may be.
+struct Timing<'a> {
+    speeds: &'a Speeds,
+    window_s: f64,
+    idle_s: f64,
+    limit_s: f64,
+}
+
+/// The cases of the suite that are to be run, or one for each model of the command line.
+fn cases(loaded: &LoadedSuite, choices: &Choices) -> Result<Vec<Case>, PlanError> {
+    let all = &loaded.suite.cases;
+    let cases: Vec<Case> = if choices.models.is_empty() {
+        let wanted = all.iter().filter(|c| c.quick || !choices.quick);
+        wanted.cloned().collect()
+    } else {
+        let same = |model: &String| {
+            let named = all.iter().find(|c| c.model.eq_ignore_ascii_case(model));
+            named.cloned().unwrap_or(Case {
+                model: model.clone(),
+                kernels: None,
+                heads: None,
+                rounds: None,
+                prefill: None,
+                decode: None,
+                quick: true,
+            })
+        };
+        choices.models.iter().map(same).collect()
+    };
+    if cases.is_empty() {
+        let suite = loaded.name.clone();
+        return Err(PlanError::NothingQuick { suite });
+    }
+    Ok(cases)
+}
+
+/// Seconds of a measuring window and of an idle one: energy counters need longer ones, and no idle window is needed without.
+fn windows(suite: &Suite, choices: &Choices, machine: &Machine<'_>) -> (f64, f64) {
+    let (plain_s, energy_s, idle_s) = if choices.quick {
+        let quick = &suite.quick;
+        (quick.window_s, quick.energy_window_s, quick.idle_s)
+    } else {
+        (suite.window_s, suite.energy_window_s, suite.idle_s)
+    };
+    match machine.shortest_energy_window.map(|s| s.as_secs_f64()) {
+        Some(shortest_s) => (
+            energy_s.max(plain_s).max(shortest_s),
+            idle_s.max(shortest_s),
+        ),
+        None => (plain_s, 0.0),
+    }
+}
+
+/// What the command line says, or else the case, or else the suite.
+fn given<'a>(
+    line: &'a [String],
+    case: Option<&'a Vec<String>>,
+    suite: &'a Vec<String>,
+) -> &'a [String] {
+    if line.is_empty() {
+        case.unwrap_or(suite)
+    } else {
+        line
+    }
+}
+
+/// The numbers of threads, each once.
+fn thread_counts(suite: &Suite, choices: &Choices, machine: &Machine<'_>) -> Vec<u32> {
+    let threads = if choices.threads.is_empty() {
+        &suite.threads
+    } else {
+        &choices.threads
+    };
+    let counts = threads.iter().map(|t| t.count(machine.physical_cores));
+    let mut counts: Vec<u32> = counts.collect();
+    counts.sort_unstable();
+    counts.dedup();
+    counts
+}
+
+/// Tokens of the prompt, tokens that are generated, and rounds.
+fn lengths(suite: &Suite, case: &Case, choices: &Choices) -> (u32, u32, u32) {
+    if choices.quick {
+        (suite.quick.prefill, suite.quick.decode, suite.quick.rounds)
+    } else {
+        (
+            case.prefill.unwrap_or(suite.prefill),
+            case.decode.unwrap_or(suite.decode),
+            case.rounds.unwrap_or(suite.rounds),
+        )
+    }
+}
+
+/// Time of the reference runs: one for each model and precision.
+fn reference_s(jobs: &[PlannedJob], machine: &Machine<'_>, speeds: &Speeds) -> f64 {
+    let mut seen: Vec<(&ModelInfo, &str, &str)> = Vec::new();
+    let mut total = 0.0;
+    for job in jobs.iter().filter(|j| j.skip.is_none()) {
+        let key = (&job.job.model, job.reference_kernel, job.reference_head);
+        let (Ok(config), Some(kernel)) = (job.source.config(), kernels::find(job.reference_kernel))
+        else {
+            continue;
+        };
+        if seen.contains(&key) {
+            continue;
+        }
+        seen.push(key);
+        let (weights, bytes) = (
+            config.linear_weights(),
+            Network::estimated_bytes(&config, true, kernel, heads::default()),
+        );
+        total += speeds.load_s(weights, bytes)
+            + speeds.prompt_s(kernel.name, weights, CHECK_PROMPT, machine.physical_cores)
+            + f64::from(CHECK_CONTINUATION)
+                * speeds.token_s(kernel.name, weights, bytes, machine.physical_cores);
+    }
+    total
+}
