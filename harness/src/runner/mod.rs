@@ -1,40 +1,29 @@
 //! Runs a plan: rounds of fresh worker processes in a seeded random order, every window recorded as it ends.
 
+mod answers;
+
 use crate::interrupt;
 use crate::journal::{Done, Journal, JournalError};
 use crate::memory;
 use crate::meter::Meter;
-use crate::plan::{CHECK_CONTINUATION, CHECK_PROMPT, Plan, PlannedJob, positions};
+use crate::plan::{Plan, PlannedJob, positions};
 use crate::progress::Progress;
 use crate::worker::{Process, Reply, Request, WindowReply, WorkerError};
-use bitbench_engine::kernels::{self, Agreement};
+use answers::ReferenceKey;
 use bitbench_reports::record::{
-    Energy, JobOutcome, Loaded, Memory, ModelInfo, Outcome, Phase, Place, Precision, Record, Sample,
+    Energy, JobOutcome, Loaded, Memory, Outcome, Phase, Place, Record, Sample,
 };
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::Rng;
 use std::collections::HashMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Relative L2 distance from the reference that a half-precision variant may have: it adds in another order, in single
-/// precision, through every layer. A wrong weight or a skipped layer is orders of magnitude above it.
-const HALF_TOLERANCE: f64 = 1e-3;
-/// The same where a variant rounds activations to bfloat16: each of some two hundred linear layers adds about 2^-10 of its
-/// input, in no common direction, so about the root of two hundred times that in the end.
-const BF16_TOLERANCE: f64 = 2e-2;
 /// Shortest limit for one request, and how many times its predicted round a request may take.
 const SHORTEST_LIMIT: Duration = Duration::from_secs(120);
 const LIMIT_FACTOR: f64 = 20.0;
 /// Worker threads spin for half a millisecond after their last region; an idle window starts when they have parked.
 const PARK: Duration = Duration::from_millis(20);
-
-/// A worker that was killed while it computed a reference costs one row, not all rows of its model: the next one tries again.
-const REFERENCE_TRIES: u32 = 2;
-
-/// A model, and the portable variant and the head that compute its reference.
-type ReferenceKey = (ModelInfo, &'static str, &'static str);
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -299,126 +288,6 @@ impl<'a> Runner<'a> {
         Ok(worker)
     }
 
-    /// Logits of the portable variant for the same weights and a head of the same logits, computed once for each model,
-    /// precision and head.
-    fn reference(&mut self, planned: &PlannedJob, limit: Duration) -> Result<(), Stop> {
-        let key = reference_key(planned);
-        if self.references.contains_key(&key) {
-            return Ok(());
-        }
-        let no_reference =
-            |reason: &str| Stop::Failed(format!("no reference answer from {}: {reason}", key.1));
-        if let Some((REFERENCE_TRIES.., reason)) = self.vain.get(&key) {
-            return Err(no_reference(reason));
-        }
-        // All cores: the result does not depend on the number of threads.
-        let threads = self
-            .plan
-            .jobs
-            .iter()
-            .filter(|j| j.skip.is_none())
-            .map(|j| j.job.threads)
-            .max()
-            .unwrap_or(1);
-        let computed = self
-            .start_worker(
-                planned,
-                (planned.reference_kernel, planned.reference_head),
-                threads,
-                limit,
-                None,
-            )
-            .and_then(|mut worker| self.check(&mut worker, planned, limit));
-        match computed {
-            Ok(logits) => {
-                self.references.insert(key, logits);
-                Ok(())
-            }
-            Err(Stop::Failed(reason)) => {
-                let stop = no_reference(&reason);
-                let vain = self.vain.entry(key).or_default();
-                *vain = (vain.0 + 1, reason);
-                Err(stop)
-            }
-            Err(other) => Err(other),
-        }
-    }
-
-    /// Has a worker run the check and reads the logits it wrote.
-    fn check(
-        &mut self,
-        worker: &mut Process,
-        planned: &PlannedJob,
-        limit: Duration,
-    ) -> Result<Vec<f32>, Stop> {
-        let all = tokens(planned, CHECK_PROMPT + CHECK_CONTINUATION, 2);
-        let (prompt, continuation) = all.split_at(CHECK_PROMPT as usize);
-        let path = self.scratch.join("check.f32");
-        let expected = (1 + continuation.len()) * planned.vocab as usize;
-        let request = Request::Check {
-            prompt: prompt.to_vec(),
-            continuation: continuation.to_vec(),
-            logits: path.clone(),
-        };
-        match worker.ask(&request, limit) {
-            Ok(reply) => expect_done(reply)?,
-            Err(error) => {
-                self.scratch_has_room(&path, expected * 4)?;
-                return Err(error.into());
-            }
-        }
-        let logits = read_logits(&path).map_err(Stop::Failed)?;
-        if logits.len() != expected {
-            return Err(Stop::Failed(format!(
-                "the check gave {} logits, not {expected}",
-                logits.len()
-            )));
-        }
-        Ok(logits)
-    }
-
-    /// Tells a worker that failed from a disk that is full, which is no fault of the job and ends the run.
-    fn scratch_has_room(&self, path: &Path, bytes: usize) -> Result<(), JournalError> {
-        fs::write(path, vec![1; bytes]).map_err(|source| JournalError::Scratch {
-            path: path.to_owned(),
-            source,
-        })
-    }
-
-    /// A wrong answer is a failure, not a figure.
-    fn compare(&self, planned: &PlannedJob, logits: &[f32]) -> Result<(), Stop> {
-        let reference_kernel = planned.reference_kernel;
-        let Some(reference) = self.references.get(&reference_key(planned)) else {
-            return Err(Stop::Failed(format!(
-                "no reference answer from {reference_kernel}"
-            )));
-        };
-        let distance = relative_distance(logits, reference);
-        let tolerance = match kernels::find(&planned.job.kernel).map(|k| k.agreement) {
-            Some(Agreement::RoundedToBf16(_)) => BF16_TOLERANCE,
-            _ => HALF_TOLERANCE,
-        };
-        match planned.job.precision {
-            Precision::Ternary
-                if logits
-                    .iter()
-                    .zip(reference)
-                    .all(|(a, b)| a.to_bits() == b.to_bits()) =>
-            {
-                Ok(())
-            }
-            Precision::Ternary => Err(Stop::Failed(format!(
-                "wrong answer: the logits differ from those of {reference_kernel} (relative distance {distance:.1e}), and \
-                 ternary kernels must agree bit for bit"
-            ))),
-            Precision::Half if distance <= tolerance => Ok(()),
-            Precision::Half => Err(Stop::Failed(format!(
-                "wrong answer: the logits differ from those of {reference_kernel} by a relative distance of \
-                 {distance:.1e}, more than {tolerance:.0e}"
-            ))),
-        }
-    }
-
     /// One request between two readings of the counters.
     fn window(
         &mut self,
@@ -504,14 +373,6 @@ impl<'a> Runner<'a> {
     }
 }
 
-fn reference_key(planned: &PlannedJob) -> ReferenceKey {
-    (
-        planned.job.model.clone(),
-        planned.reference_kernel,
-        planned.reference_head,
-    )
-}
-
 fn expect_done(reply: Reply) -> Result<(), Stop> {
     match reply {
         Reply::Done => Ok(()),
@@ -543,32 +404,6 @@ fn tokens(planned: &PlannedJob, count: u32, stream: u64) -> Vec<u32> {
         .collect()
 }
 
-fn read_logits(path: &Path) -> Result<Vec<f32>, String> {
-    let bytes = fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
-    Ok(bytes
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|b| f32::from_le_bytes(*b))
-        .collect())
-}
-
-/// |a - b| / |b|
-fn relative_distance(a: &[f32], b: &[f32]) -> f64 {
-    let square = |v: f64| v * v;
-    let difference: f64 = a
-        .iter()
-        .zip(b)
-        .map(|(a, b)| square(f64::from(*a) - f64::from(*b)))
-        .sum();
-    let size: f64 = b.iter().map(|b| square(f64::from(*b))).sum();
-    if difference == 0.0 {
-        0.0
-    } else {
-        (difference / size).sqrt()
-    }
-}
-
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -590,15 +425,5 @@ mod tests {
         assert_eq!(sorted, order(1, 0, 30));
         sorted.sort_unstable();
         assert_eq!(sorted, (0..30).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn distance_is_relative_and_zero_for_equal() {
-        assert_eq!(relative_distance(&[0.0, 0.0], &[0.0, 0.0]), 0.0);
-        assert!((relative_distance(&[3.0, 4.5], &[3.0, 4.0]) - 0.1).abs() < 1e-9);
-        assert!(
-            relative_distance(&[f32::NAN], &[1.0]).is_nan(),
-            "and so within no tolerance"
-        );
     }
 }

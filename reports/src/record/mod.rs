@@ -3,10 +3,16 @@
 //! A record holds what was read (durations, counter values, bytes); figures such as tokens/s or J/token are derived when a
 //! report is made. Unknown is never zero: what could not be measured is absent or carries a reason.
 
+mod energy;
+mod read;
+
+pub use energy::{
+    DomainEnergy, DomainInfo, DomainKind, Energy, EnergySourceInfo, MeasuredMicrojoules,
+    Provenance, WindowEnergy,
+};
+pub use read::{ReadError, Records};
+
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
-use std::path::{Path, PathBuf};
 
 /// Number of the stored format. Raised whenever an older reader would misread a newer file or not get through it.
 ///
@@ -106,77 +112,6 @@ pub struct Host {
     pub load_centi: Option<u32>,
     /// Instruction set that everything but the linear layers (attention, norms, head) runs on, the same in every row.
     pub shared_isa: String,
-}
-
-/// The energy source of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EnergySourceInfo {
-    /// Counters were open.
-    Open {
-        /// Name of the source, such as `powercap`.
-        source: String,
-        /// Where its figures come from.
-        provenance: Provenance,
-        /// The domains that are read.
-        domains: Vec<DomainInfo>,
-        /// What was left out and why, and what a reader must know.
-        caveats: Vec<String>,
-    },
-    /// No counter could be read.
-    Unavailable {
-        /// What was looked for and what was found.
-        reason: String,
-        /// The command or setting that would help, where one is known.
-        remedy: Option<String>,
-    },
-}
-
-/// Where an energy figure comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Provenance {
-    /// A hardware energy counter of this machine.
-    MeasuredCounter,
-    /// A counter seen through a hypervisor, which apportions it.
-    MeasuredVirtualised,
-    /// Counters under another root than the machine's own (`--sysfs-root`): a test, never a result.
-    Simulated,
-}
-
-/// What a domain covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DomainKind {
-    /// A CPU package: cores, caches, memory controller.
-    Package,
-    /// Memory modules; not part of the package.
-    Dram,
-    /// The whole platform (psys); contains the package.
-    Platform,
-    /// All cores of a package; part of it.
-    Cores,
-    /// One core only (the powercap `core` zone of AMD).
-    OneCore,
-    /// The uncore part of a package, often its graphics; part of it.
-    Uncore,
-    /// Something this version does not know.
-    Other,
-}
-
-/// One energy domain.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DomainInfo {
-    /// Stable name, such as `package-0` or `package-0/dram`.
-    pub name: String,
-    /// What it covers.
-    pub kind: DomainKind,
-    /// Whether it is part of the total (packages and dram); the others overlap them.
-    pub counted: bool,
-    /// Largest value before the counter starts again, in microjoules.
-    pub range_uj: Option<u64>,
-    /// Path or device it is read from.
-    pub origin: String,
 }
 
 /// One combination to be measured: a model on a kernel with a number of threads.
@@ -370,95 +305,6 @@ pub struct Sample {
     pub energy: Energy,
 }
 
-/// Energy of one window.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Energy {
-    /// Counters were read at both ends.
-    Measured(WindowEnergy),
-    /// No figure, and why.
-    Unavailable {
-        /// Why, for a reader.
-        reason: String,
-    },
-}
-
-/// What the counters said about one window.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct WindowEnergy {
-    /// Name of the source.
-    pub source: String,
-    /// Where the figures come from.
-    pub provenance: Provenance,
-    /// Time between the two readings.
-    pub window_ns: u64,
-    /// Readings between the first and the last, made to catch wraps.
-    pub polls: u32,
-    /// The domains.
-    pub domains: Vec<DomainEnergy>,
-}
-
-/// Energy of one domain in one window.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DomainEnergy {
-    /// [`DomainInfo::name`].
-    pub name: String,
-    /// What it covers.
-    pub kind: DomainKind,
-    /// Whether it is part of the total.
-    pub counted: bool,
-    /// First raw reading, in microjoules.
-    pub start_uj: u64,
-    /// Last raw reading, in microjoules; absent when it could not be read.
-    pub end_uj: Option<u64>,
-    /// Times the counter started again within the window.
-    pub wraps: u32,
-    /// The difference, wraps accounted for.
-    pub energy_uj: Option<MeasuredMicrojoules>,
-    /// Why there is no difference.
-    pub fault: Option<String>,
-}
-
-/// Energy that a counter measured. Modelled energy has a type of its own and no conversion to this one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct MeasuredMicrojoules(pub u64);
-
-impl MeasuredMicrojoules {
-    /// The energy in joules.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "exact up to 9e15 uJ, which is 2.5 MWh"
-    )]
-    pub fn joules(self) -> f64 {
-        self.0 as f64 * 1e-6
-    }
-}
-
-impl WindowEnergy {
-    /// Sum over the counted domains, in joules.
-    ///
-    /// # Errors
-    /// The fault of the first counted domain without a figure: a smaller sum is never given in its place.
-    pub fn total_joules(&self) -> Result<f64, String> {
-        let mut total = 0.0;
-        let mut counted = 0;
-        for domain in self.domains.iter().filter(|d| d.counted) {
-            match domain.energy_uj {
-                Some(energy) => total += energy.joules(),
-                None => {
-                    let fault = domain.fault.as_deref().unwrap_or("no reading");
-                    return Err(format!("{}: {fault}", domain.name));
-                }
-            }
-            counted += 1;
-        }
-        if counted == 0 {
-            return Err("no domain that counts towards a total".to_owned());
-        }
-        Ok(total)
-    }
-}
-
 /// What a worker's memory looked like after its last window, read from outside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
@@ -508,135 +354,4 @@ pub struct End {
     pub at: String,
     /// Whether it was interrupted (Ctrl-C) before its plan was done.
     pub interrupted: bool,
-}
-
-/// Why a record file could not be read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReadError {
-    /// The file could not be opened or read.
-    #[error("cannot read {path}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// A line is not a record. The last line of a run that was killed is not an error: it is left out.
-    #[error("{path}:{line}: not a bitbench record: {message}")]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What the parser said.
-        message: String,
-    },
-    /// The file was written in another format.
-    #[error(
-        "{path}: written in record format {found}; this bitbench reads formats {OLDEST_SCHEMA} to {SCHEMA}"
-    )]
-    Schema {
-        /// The file.
-        path: PathBuf,
-        /// Its number.
-        found: u32,
-    },
-    /// The file does not start with a run.
-    #[error("{path}: the first line is not a `run` record; is this a bitbench results folder?")]
-    NoRun {
-        /// The file.
-        path: PathBuf,
-    },
-}
-
-/// All lines of one `records.jsonl`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Records {
-    /// The first line.
-    pub run: Run,
-    /// The lines after it, in order.
-    pub lines: Vec<Record>,
-    /// Bytes of whole lines; the file may end with a torn one, which a resumed run cuts off.
-    pub whole_bytes: u64,
-}
-
-impl Records {
-    /// Reads `records.jsonl` from a results folder (or the file itself).
-    ///
-    /// # Errors
-    /// See [`ReadError`]. A torn last line, left by a kill in mid-write, is not an error.
-    pub fn read(path: &Path) -> Result<Records, ReadError> {
-        let path = if path.is_dir() {
-            path.join(FILE_NAME)
-        } else {
-            path.to_owned()
-        };
-        let io_error = |source| ReadError::Io {
-            path: path.clone(),
-            source,
-        };
-        let mut reader = BufReader::new(File::open(&path).map_err(io_error)?);
-        let mut run = None;
-        let mut lines = Vec::new();
-        let mut whole_bytes = 0;
-        let mut number = 0;
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let length = reader.read_until(b'\n', &mut line).map_err(io_error)?;
-            if length == 0 || line.last() != Some(&b'\n') {
-                break;
-            }
-            number += 1;
-            if number == 1 {
-                run = Some(parse_run(&path, &line)?);
-            } else {
-                let record = serde_json::from_slice(&line).map_err(|e| ReadError::Line {
-                    path: path.clone(),
-                    line: number,
-                    message: e.to_string(),
-                })?;
-                lines.push(record);
-            }
-            whole_bytes += length as u64;
-        }
-        let run = run.ok_or_else(|| ReadError::NoRun { path: path.clone() })?;
-        Ok(Records {
-            run,
-            lines,
-            whole_bytes,
-        })
-    }
-}
-
-/// Parses the first line; its format number is looked at before anything else, so that a newer file is named as such.
-fn parse_run(path: &Path, line: &[u8]) -> Result<Run, ReadError> {
-    #[derive(Deserialize)]
-    struct Head {
-        record: String,
-        schema: u32,
-    }
-    let no_run = || ReadError::NoRun {
-        path: path.to_owned(),
-    };
-    let head: Head = serde_json::from_slice(line).map_err(|_| no_run())?;
-    if head.record != "run" {
-        return Err(no_run());
-    }
-    if !(OLDEST_SCHEMA..=SCHEMA).contains(&head.schema) {
-        return Err(ReadError::Schema {
-            path: path.to_owned(),
-            found: head.schema,
-        });
-    }
-    match serde_json::from_slice(line) {
-        Ok(Record::Run(run)) => Ok(*run),
-        Ok(_) => Err(no_run()),
-        Err(e) => Err(ReadError::Line {
-            path: path.to_owned(),
-            line: 1,
-            message: e.to_string(),
-        }),
-    }
 }
