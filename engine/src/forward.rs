@@ -3,13 +3,12 @@
 
 use crate::activations::Activations;
 use crate::grid::Grid;
-use crate::kernels::PackedMatrix;
 use crate::kv_cache::KvCache;
+use crate::linear::linear;
 use crate::model::Activation;
 use crate::network::Network;
 use crate::ops::{self, Attention, AttentionScratch, RopeTable, SharedIsa};
 use crate::threads::Pool;
-use crate::turns::Turns;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -185,45 +184,6 @@ pub(crate) fn forward(
         ops::rms_norm_in_place(isa, x, &network.final_norm, eps);
     });
     cache.advance(batch);
-}
-
-/// Bytes of weights that a thread takes at a time in decode: some microseconds, many times what it costs to take them.
-const PIECE_BYTES: usize = 128 << 10;
-
-/// Multiplies the activations by some matrices that read them, in one region: threads share out the rows of each.
-pub(crate) fn linear(
-    pool: &Pool,
-    activations: &Activations,
-    products: &mut [(&dyn PackedMatrix, &mut Vec<f32>)],
-) {
-    let pieces: Vec<(&dyn PackedMatrix, Grid<'_>, Turns)> = products
-        .iter_mut()
-        .map(|(matrix, out)| {
-            let rows = matrix.rows();
-            let grid = if out.len() == rows {
-                let row_bytes = (matrix.bytes().len() / rows).max(1);
-                let piece = (PIECE_BYTES / row_bytes).min(rows.div_ceil(pool.threads()));
-                Grid::new(
-                    out,
-                    rows,
-                    1,
-                    piece.max(1).next_multiple_of(matrix.row_block()),
-                )
-            } else {
-                // A piece of a prompt has costs of its own: each lays out the activations.
-                Grid::stripes(out, rows, pool.threads(), matrix.row_block())
-            };
-            let turns = Turns::new(grid.len(), pool.threads());
-            (*matrix, grid, turns)
-        })
-        .collect();
-    pool.run(&|thread| {
-        for (matrix, grid, turns) in &pieces {
-            while let Some(mut tile) = turns.next(thread).and_then(|piece| grid.take(piece)) {
-                matrix.multiply(activations, &mut tile);
-            }
-        }
-    });
 }
 
 /// Calls `f` with each token of `data`, `[tokens][width]`; threads share out the tokens of a batch.

@@ -14,6 +14,7 @@ pub mod heads;
 pub mod kernels;
 mod kv_cache;
 pub mod limits;
+pub mod linear;
 pub mod model;
 pub mod network;
 pub mod ops;

@@ -2,8 +2,8 @@
 
 use super::{Head, HeadChoice, HeadSource, HeadWork, Team};
 use crate::activations::Activations;
-use crate::forward::linear;
 use crate::kernels::{PackError, PackedMatrix};
+use crate::linear::linear;
 use std::sync::Arc;
 
 pub(super) static CHOICE: HeadChoice = HeadChoice {

@@ -197,6 +197,10 @@ pub trait PackedMatrix: Send + Sync {
     }
     /// Threads split the rows at multiples of this.
     fn row_block(&self) -> usize;
+    /// Whether decode first makes tables that serve all rows of a tile, so that many small tiles cost more than one.
+    fn decodes_by_tables(&self) -> bool {
+        false
+    }
     /// Multiplies the rows `out.cols()` by the tokens `out.tokens()` of `activations`: `out.token(t)[r]` is the product of
     /// row `r` and token `t`. With one token this is decode (GEMV), with more it is prefill (GEMM).
     ///
