@@ -58,6 +58,22 @@ pub(crate) fn load_i32x4(from: &[i32; 4]) -> int32x4_t {
     unsafe { vld1q_s32(from.as_ptr()) }
 }
 
+/// Four signed bytes in every 32-bit lane.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn broadcast_i8x4(from: [i8; 4]) -> int8x16_t {
+    let word = i32::from_le_bytes(from.map(i8::cast_unsigned));
+    vreinterpretq_s8_s32(vdupq_n_s32(word))
+}
+
+/// Two 16-bit integers in every 32-bit lane.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn broadcast_i16x2([first, second]: [i16; 2]) -> int16x8_t {
+    let word = i32::from(second) << 16 | i32::from(first.cast_unsigned());
+    vreinterpretq_s16_s32(vdupq_n_s32(word))
+}
+
 /// Stores four 32-bit integers.
 #[inline]
 #[target_feature(enable = "neon")]
@@ -177,6 +193,23 @@ pub(crate) fn sdot_lane<const LANE: usize>(
             a = in(vreg) a,
             b = in(vreg) b,
             lane = const LANE,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    sum
+}
+
+/// `sdot`: to each 32-bit lane of `sum`, the products of its four bytes of `a` and of `b`.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+pub(crate) fn sdot(mut sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
+    // SAFETY: reads and writes the named registers alone; the target feature of this function is that of the instruction.
+    unsafe {
+        asm!(
+            "sdot {sum:v}.4s, {a:v}.16b, {b:v}.16b",
+            sum = inout(vreg) sum,
+            a = in(vreg) a,
+            b = in(vreg) b,
             options(pure, nomem, nostack, preserves_flags),
         );
     }

@@ -2,6 +2,12 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_dotprod;
+#[cfg(target_arch = "aarch64")]
+mod neon_loops;
 mod portable;
 
 use super::fixed_point::FixedPoint;
@@ -38,6 +44,10 @@ type Detect = fn(&Cpu) -> Option<Box<dyn Isa>>;
 static ISAS: &[Detect] = &[
     #[cfg(target_arch = "x86_64")]
     avx2::detect,
+    #[cfg(target_arch = "aarch64")]
+    neon_dotprod::detect,
+    #[cfg(target_arch = "aarch64")]
+    neon::detect,
     portable::detect,
 ];
 
@@ -114,13 +124,14 @@ mod tests {
         let isas = all(&Cpu::detect());
         let (portable, others) = isas.split_last().expect("the portable one");
         assert_eq!(portable.name(), "portable");
-        if others.is_empty() {
-            // A target for which nothing else was written has nothing to compare.
+        if isas.len() < ISAS.len() {
+            let names: Vec<_> = isas.iter().map(|isa| isa.name()).collect();
             assert!(
-                ISAS.len() == 1 || std::env::var_os("BITBENCH_TEST_EVERY_VARIANT").is_none(),
-                "only portable loops run here"
+                std::env::var_os("BITBENCH_TEST_EVERY_VARIANT").is_none(),
+                "of {} instruction sets only {names:?} run here",
+                ISAS.len()
             );
-            println!("skipped: this CPU has only the portable loops");
+            println!("skipped: this CPU has only the loops of {names:?}");
         }
         for cols in [1, 31, 32, 33, 64, 100, 255, 256, 257, 576, 2560] {
             for (state, x) in states(cols).iter().enumerate() {
