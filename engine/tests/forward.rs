@@ -1,13 +1,14 @@
-//! The forward pass against the papers written down once more, in double precision and without any cleverness.
+//! The forward pass against an oracle in double precision.
 #![expect(clippy::cast_precision_loss, reason = "the test's numbers are small")]
+
+mod oracle;
 
 use bitbench_engine::cpu::Cpu;
 use bitbench_engine::kernels::{Agreement, KernelVariant, VARIANTS};
-use bitbench_engine::model::{Activation, Architecture, Config, Model, RopePairing};
+use bitbench_engine::model::{Architecture, Config, Model, RopePairing};
 use bitbench_engine::network::Network;
 use bitbench_engine::session::Session;
-use bitbench_engine::weights::LinearWeights;
-use half::f16;
+use oracle::{Inputs, Oracle, distance};
 use std::sync::Arc;
 
 /// Small, and awkward: heads of 24 dimensions of which 16 rotate, three query heads to a key-value head.
@@ -61,153 +62,6 @@ fn model(architecture: Architecture, tied_head: bool, seed: u64) -> Model {
     model
 }
 
-/// The oracle: one sequence, one token after the other, vectors of f64.
-struct Oracle<'m> {
-    model: &'m Model,
-    /// BitLinear: activations in int8, absmax for each token.
-    int8: bool,
-    /// [layer][position][kv_heads * head_dim]
-    keys: Vec<Vec<Vec<f64>>>,
-    values: Vec<Vec<Vec<f64>>>,
-}
-
-impl<'m> Oracle<'m> {
-    fn new(model: &'m Model, int8: bool) -> Self {
-        let empty = vec![Vec::new(); model.config.layers];
-        Oracle {
-            model,
-            int8,
-            keys: empty.clone(),
-            values: empty,
-        }
-    }
-
-    fn linear(&self, weights: &LinearWeights, x: &[f64]) -> Vec<f64> {
-        let (mut trits, mut dense) = (vec![0i8; weights.cols()], vec![0f32; weights.cols()]);
-        let largest = x.iter().fold(1e-5f64, |a, b| a.max(b.abs()));
-        let x: Vec<f64> = if self.int8 {
-            x.iter()
-                .map(|v| (v * 127.0 / largest).round_ties_even() * largest / 127.0)
-                .collect()
-        } else {
-            x.to_vec()
-        };
-        (0..weights.rows())
-            .map(|row| match weights {
-                LinearWeights::Ternary(matrix) => {
-                    matrix.read_row(row, &mut trits);
-                    let sum: f64 = trits.iter().zip(&x).map(|(w, x)| f64::from(*w) * x).sum();
-                    sum * f64::from(matrix.scale())
-                }
-                LinearWeights::Dense(matrix) => {
-                    matrix.read_row(row, &mut dense);
-                    dense.iter().zip(&x).map(|(w, x)| f64::from(*w) * x).sum()
-                }
-            })
-            .collect()
-    }
-
-    fn norm(&self, x: &[f64], weight: &[f32]) -> Vec<f64> {
-        let mean = x.iter().map(|v| v * v).sum::<f64>() / x.len() as f64;
-        let scale = 1.0 / (mean + f64::from(self.model.config.rms_epsilon)).sqrt();
-        x.iter()
-            .zip(weight)
-            .map(|(v, w)| v * scale * f64::from(*w))
-            .collect()
-    }
-
-    fn rope(&self, heads: &mut [f64], position: usize) {
-        let c = &self.model.config;
-        for head in heads.chunks_exact_mut(c.head_dim) {
-            for pair in 0..c.rope_dims / 2 {
-                let factor = self
-                    .model
-                    .rope_factors
-                    .as_ref()
-                    .map_or(1.0, |f| f64::from(f[pair]));
-                let power = -2.0 * pair as f64 / c.rope_dims as f64;
-                let angle = position as f64 / f64::from(c.rope_linear_factor)
-                    * f64::from(c.rope_base).powf(power)
-                    / factor;
-                let (i, j) = match c.rope_pairing {
-                    RopePairing::Halves => (pair, pair + c.rope_dims / 2),
-                    RopePairing::Adjacent => (2 * pair, 2 * pair + 1),
-                };
-                let (a, b) = (head[i], head[j]);
-                head[i] = a * angle.cos() - b * angle.sin();
-                head[j] = a * angle.sin() + b * angle.cos();
-            }
-        }
-    }
-
-    fn step(&mut self, token: u32) -> Vec<f64> {
-        let model = self.model;
-        let c = &model.config;
-        let half =
-            |v: Vec<f64>| -> Vec<f64> { v.iter().map(|v| f16::from_f64(*v).to_f64()).collect() };
-        let mut row = vec![0f32; c.hidden];
-        model.embedding.read_row(token as usize, &mut row);
-        let mut x = half(row.into_iter().map(f64::from).collect());
-        for (index, layer) in model.layers.iter().enumerate() {
-            let normed = self.norm(&x, &layer.attention_norm);
-            let mut query = self.linear(&layer.query, &normed);
-            let mut key = self.linear(&layer.key, &normed);
-            let value = self.linear(&layer.value, &normed);
-            let position = self.keys[index].len();
-            self.rope(&mut query, position);
-            self.rope(&mut key, position);
-            self.keys[index].push(half(key));
-            self.values[index].push(half(value));
-            let mut mixed = vec![0.0; query.len()];
-            for head in 0..c.heads {
-                let q = &query[head * c.head_dim..][..c.head_dim];
-                let at = head / (c.heads / c.kv_heads) * c.head_dim;
-                let score = |k: &Vec<f64>| {
-                    let dot: f64 = q.iter().zip(&k[at..]).map(|(q, k)| q * k).sum();
-                    (dot / (c.head_dim as f64).sqrt()).exp()
-                };
-                let scores: Vec<f64> = self.keys[index].iter().map(score).collect();
-                let total: f64 = scores.iter().sum();
-                for (score, value) in scores.iter().zip(&self.values[index]) {
-                    for dim in 0..c.head_dim {
-                        mixed[head * c.head_dim + dim] += score / total * value[at + dim];
-                    }
-                }
-            }
-            if let Some(weight) = &layer.attention_sub_norm {
-                mixed = self.norm(&mixed, weight);
-            }
-            let delta = self.linear(&layer.output, &mixed);
-            x.iter_mut().zip(delta).for_each(|(x, d)| *x += d);
-            let normed = self.norm(&x, &layer.ffn_norm);
-            let gate = self.linear(&layer.gate, &normed);
-            let up = self.linear(&layer.up, &normed);
-            let act = |g: f64| match c.activation() {
-                Activation::Silu => g / (1.0 + (-g).exp()),
-                Activation::SquaredRelu => g.max(0.0).powi(2),
-            };
-            let mut inner: Vec<f64> = gate.iter().zip(up).map(|(g, u)| act(*g) * u).collect();
-            if let Some(weight) = &layer.ffn_sub_norm {
-                inner = self.norm(&inner, weight);
-            }
-            let delta = self.linear(&layer.down, &inner);
-            x.iter_mut().zip(delta).for_each(|(x, d)| *x += d);
-        }
-        let x = self.norm(&x, &model.final_norm);
-        let head = model.head.as_ref().unwrap_or(&model.embedding);
-        let mut row = vec![0f32; c.hidden];
-        (0..c.vocab)
-            .map(|token| {
-                head.read_row(token, &mut row);
-                row.iter()
-                    .zip(&x)
-                    .map(|(w, x)| f16::from_f32(*w).to_f64() * x)
-                    .sum()
-            })
-            .collect()
-    }
-}
-
 fn session(model: &Model, variant: &'static KernelVariant, threads: usize) -> Session {
     let network = Network::pack(model, variant, &Cpu::detect()).expect("packs");
     Session::new(Arc::new(network), threads, 256).expect("a session")
@@ -219,6 +73,12 @@ fn runnable() -> impl Iterator<Item = &'static KernelVariant> {
         .iter()
         .copied()
         .filter(move |v| cpu.require(v.requires).is_ok())
+}
+
+/// Relative L2 distance of two oracles.
+fn difference(a: &[f64], b: &[f64]) -> f64 {
+    let difference: f64 = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum();
+    (difference / b.iter().map(|b| b * b).sum::<f64>()).sqrt()
 }
 
 fn tokens(count: usize) -> Vec<u32> {
@@ -233,83 +93,66 @@ const ARCHITECTURES: [Architecture; 3] = [
     Architecture::Llama,
 ];
 
-/// Logits of the oracle over 70 positions.
-fn expected(model: &Model, ternary: bool) -> Vec<f64> {
-    let mut oracle = Oracle::new(model, ternary);
-    tokens(70).iter().flat_map(|t| oracle.step(*t)).collect()
-}
-
-/// Relative L2 distance of a variant from what the oracle gave.
-fn distance(model: &Model, variant: &'static KernelVariant, expected: &[f64]) -> f64 {
-    let mut session = session(model, variant, 2);
-    let got = session.run_all(&tokens(70)).expect("runs");
-    let difference: f64 = got
-        .iter()
-        .zip(expected)
-        .map(|(g, e)| (f64::from(*g) - e).powi(2))
-        .sum();
-    (difference / expected.iter().map(|e| e * e).sum::<f64>()).sqrt()
-}
+/// The largest distance of one token's logits from those of an oracle that rounds to int8 and to half precision as the engine
+/// did: single against double precision; 2.1e-6 was seen. One int8 value that is rounded otherwise costs some 1e-3.
+const TOLERANCE: f64 = 5e-6;
+/// Tokens that the oracle must be able to follow. Roundings of keys that show late, if ever, add up from token to token, and
+/// after these there can be more ways to round the cache than are kept: the first token that was lost was the 31st.
+const FOLLOWED: usize = 24;
 
 #[test]
 fn every_family_agrees_with_the_oracle() {
+    let tokens = tokens(70);
     for architecture in ARCHITECTURES {
-        let sub_norms = model(architecture, true, 0).config.has_sub_norms();
-        // Without a sub-norm few models are undisturbed (see below), so more of them are tried.
-        let seeds = if sub_norms { 5 } else { 20 };
-        // The oracle is slow: it gives each answer once, for half-precision weights and for ternary ones.
-        let models: Vec<(Model, [Vec<f64>; 2])> = (0..seeds)
-            .map(|seed| {
-                let model = model(architecture, seed % 2 == 0, seed);
-                let answers = [false, true].map(|ternary| expected(&model, ternary));
-                (model, answers)
-            })
-            .collect();
-        for variant in runnable() {
-            let mut distances: Vec<f64> = models
-                .iter()
-                .map(|(model, answers)| {
-                    distance(
-                        model,
-                        variant,
-                        &answers[usize::from(variant.family.is_ternary())],
-                    )
-                })
-                .collect();
-            distances.sort_by(f64::total_cmp);
-            println!("{architecture:?}, {}: {distances:?}", variant.name);
-            let worst = distances[distances.len() - 1];
-            if variant.family.is_ternary() {
-                // Single against double precision. Now and then an int8 value stands so near a tie that the two round it to
-                // different neighbours; such a step of 1/127 spreads to other roundings and costs what int8 costs. Without a
-                // sub-norm, values reach the output projection as integers times one scale, where exact ties are common.
-                let undisturbed = if sub_norms { 2 } else { 0 };
-                assert!(
-                    distances[undisturbed] < 1e-6,
-                    "{architecture:?}, {}: {distances:?}",
-                    variant.name
-                );
-                assert!(
-                    worst < 4e-2,
-                    "{architecture:?}, {}: {distances:?}",
-                    variant.name
-                );
-            } else if let Agreement::RoundedToBf16(_) = variant.agreement {
-                // Each linear layer rounds its input by up to 2^-9: some 2^-10 of it, times the root of their number.
-                assert!(
-                    worst < 1e-2,
-                    "{architecture:?}, {}: {distances:?}",
-                    variant.name
-                );
-            } else {
-                // The same with entries of the cache, whose step is 2^-11 of a value.
-                assert!(
-                    worst < 2e-4,
-                    "{architecture:?}, {}: {distances:?}",
-                    variant.name
-                );
+        let mut to_the_end = 0;
+        for seed in 0..5 {
+            let model = model(architecture, seed % 2 == 0, seed);
+            let oracles = [Inputs::Int8, Inputs::AsTheyAre].map(|i| Oracle::new(&model, i));
+            let expected = oracles.each_ref().map(|oracle| oracle.logits(&tokens));
+            // Ternary variants give the same bits, so one answer is followed for all of them.
+            let mut ternary: Option<Vec<f32>> = None;
+            for variant in runnable() {
+                let what = format!("{architecture:?}, seed {seed}, {}", variant.name);
+                let got = session(&model, variant, 2).run_all(&tokens);
+                let got = got.expect("runs");
+                if variant.agreement == Agreement::Exact {
+                    if ternary.as_ref() == Some(&got) {
+                        continue;
+                    }
+                    assert!(ternary.is_none(), "{what}: other bits");
+                    let followed = oracles[0].follow(&tokens, &got, TOLERANCE);
+                    let whole = distance(&got, &expected[0]);
+                    println!("{what}: {followed} tokens followed, {whole:.1e} from the nearest");
+                    assert!(
+                        followed >= FOLLOWED,
+                        "{what}: no way to round gives {followed}"
+                    );
+                    to_the_end += usize::from(followed == tokens.len());
+                    // What other roundings cost, which spread to further ones, is what int8 costs.
+                    assert!(whole < 4e-2, "{what}: {whole}");
+                    ternary = Some(got);
+                    continue;
+                }
+                let whole = distance(&got, &expected[1]);
+                println!("{what}: {whole:.1e}");
+                let bound = match variant.agreement {
+                    Agreement::RoundedToBf16(_) => {
+                        // It is this rounding that costs: an oracle that rounds alike is nearer than half of that.
+                        let rounded = Oracle::new(&model, Inputs::Bf16).logits(&tokens);
+                        let (off, cost) =
+                            (distance(&got, &rounded), difference(&rounded, &expected[1]));
+                        assert!(off < cost / 2.0, "{what}: {off} and {cost}");
+                        // Each linear layer rounds its input by up to 2^-9: some 2^-10 of it, times the root of their number.
+                        1e-2
+                    }
+                    // Some entries of the cache are rounded otherwise, by 2^-11 of a value.
+                    _ => 2e-4,
+                };
+                assert!(whole < bound, "{what}: {whole}");
             }
         }
+        // Late tokens are looked at as strictly.
+        assert!(to_the_end >= 2, "{architecture:?}: {to_the_end} of 5");
     }
 }
 
