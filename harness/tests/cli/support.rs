@@ -1,6 +1,8 @@
 //! Running the binary: folders, suites, small shapes, and waiting for what happens in another process.
 
-use bitbench_reports::record::{Outcome, Phase, Place, Record, Records, Sample};
+use bitbench_engine::cpu::Cpu;
+use bitbench_engine::kernels;
+use bitbench_reports::record::{Job, Outcome, Phase, Place, Record, Records, Sample};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -371,6 +373,39 @@ pub(crate) fn outcomes(records: &[Record]) -> Vec<(&Place, &Outcome)> {
         _ => None,
     });
     outcomes.collect()
+}
+
+/// Whether this CPU has a kernel variant of the engine.
+pub(crate) fn runs_here(kernel: &str) -> bool {
+    let kernel = kernels::find(kernel).unwrap_or_else(|| panic!("no kernel {kernel}"));
+    Cpu::detect().require(kernel.requires).is_ok()
+}
+
+/// Whether this is why a job was skipped: the CPU lacks what its kernel needs.
+pub(crate) fn lacks_a_feature(reason: &str) -> bool {
+    reason.contains("this CPU has no")
+}
+
+/// The jobs of a run that this CPU has kernels for, and how their rounds ended. The others must be skipped, once and for that
+/// reason.
+pub(crate) fn measurable(records: &Records) -> (Vec<&Job>, Vec<&Outcome>) {
+    let (jobs, lacking): (Vec<&Job>, Vec<&Job>) = records
+        .run
+        .jobs
+        .iter()
+        .partition(|job| runs_here(&job.kernel));
+    let (skipped, ended): (Vec<_>, Vec<_>) = outcomes(&records.lines)
+        .into_iter()
+        .partition(|(place, _)| lacking.iter().any(|job| job.id == place.job));
+    assert_eq!(skipped.len(), lacking.len(), "{skipped:?}");
+    for (place, outcome) in skipped {
+        let expected = matches!(outcome, Outcome::Skipped { reason } if lacks_a_feature(reason));
+        assert!(expected, "{place:?}: {outcome:?}");
+    }
+    (
+        jobs,
+        ended.into_iter().map(|(_, outcome)| outcome).collect(),
+    )
 }
 
 /// Prints why a check was not made; `BITBENCH_TEST_EVERY_VARIANT` makes it a failure.
