@@ -11,6 +11,14 @@ pub(crate) fn load_u8x64(from: &[u8; 64]) -> __m512i {
     unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
 }
 
+/// Loads 64 signed bytes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(crate) fn load_i8x64(from: &[i8; 64]) -> __m512i {
+    // SAFETY: the array is 64 bytes long, and the intrinsic needs no alignment.
+    unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+}
+
 /// Stores 64 bytes.
 #[inline]
 #[target_feature(enable = "avx512f")]

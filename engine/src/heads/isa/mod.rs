@@ -2,6 +2,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512_vnni;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(target_arch = "aarch64")]
@@ -42,6 +44,8 @@ type Detect = fn(&Cpu) -> Option<Box<dyn Isa>>;
 
 /// Every instruction set of this architecture, the best first; the last needs nothing.
 static ISAS: &[Detect] = &[
+    #[cfg(target_arch = "x86_64")]
+    avx512_vnni::detect,
     #[cfg(target_arch = "x86_64")]
     avx2::detect,
     #[cfg(target_arch = "aarch64")]
