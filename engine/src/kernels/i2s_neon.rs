@@ -12,20 +12,18 @@
 //! Without dot products the multiplication of bytes to 16 bits is the bottleneck, one for eight weights: columns lie in lanes
 //! because that needs no broadcast, four activation vectors serve the four rows, and products are summed in 16 bits as they
 //! are made. The sum of `(w + 1) * a` less the sum of `a` is the sum of `w * a`.
-#![expect(unsafe_code, reason = "calls across the target-feature boundary")]
 
-use super::{
-    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, ternary_of,
-};
+use super::matrix::{Kernel, Pack, compiled_for};
+use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::Activations;
+use crate::cpu::Neon;
 use crate::cpu::aarch64::{
     load_i8x16, load_u8x16, prefetch, smlal_high, smlal_low, store_i32x4, store_u8x16,
 };
-use crate::cpu::{Cpu, Neon};
 use crate::grid::Tile;
 use crate::panels::neon::{BYTES, MOST_COLUMNS, ROWS, TOKENS, WIDE, sum_lanes, tile};
 use crate::panels::{self, Codes};
-use crate::weights::LinearWeights;
+use crate::weights::TernaryMatrix;
 use std::arch::aarch64::*;
 use std::ops::Range;
 
@@ -36,7 +34,14 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 2.0,
     agreement: Agreement::Exact,
     about: "Advanced SIMD byte multiply-add, four rows interleaved, 16-bit partial sums",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<Neon> = Kernel {
+    pack: Pack::Ternary(pack),
+    row_block: ROWS,
+    multiply: compiled_for!(Neon, multiply),
+    unpack_row,
 };
 
 /// Columns of a plane.
@@ -51,22 +56,10 @@ const BLOCKS_PER_SUM: usize = 16;
 /// How far ahead decode asks for weights, in bytes: about the latency of memory at its bandwidth.
 const AHEAD: usize = 8 << 10;
 
-struct I2sNeon {
-    neon: Neon,
-    /// Blocks of a panel.
-    blocks: usize,
-    packed: Packed,
-}
-
-fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
-    let neon = cpu.neon().map_err(|missing| PackError::Unsupported {
-        variant: VARIANT.name,
-        missing,
-    })?;
-    let matrix = ternary_of(weights, &VARIANT)?;
+fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
     let blocks = matrix.cols().div_ceil(COLUMNS);
     let padded = blocks * COLUMNS;
-    let packed = panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
+    panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
         for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
             for (index, byte) in block.iter_mut().enumerate() {
                 let (row, b) = (index / PLANE, index % PLANE);
@@ -76,66 +69,39 @@ fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
                 *byte = code(0) | code(1) | code(2) | code(3);
             }
         }
-    })?;
-    Ok(Box::new(I2sNeon {
-        neon,
-        blocks,
-        packed,
-    }))
+    })
 }
 
-impl I2sNeon {
-    fn panel(&self, panel: usize) -> &[[u8; BLOCK]] {
-        &self.bytes().as_chunks::<BLOCK>().0[panel * self.blocks..][..self.blocks]
-    }
-}
-
-impl PackedMatrix for I2sNeon {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        ROWS
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        // SAFETY: `self.neon` exists only where Advanced SIMD was detected.
-        unsafe { multiply(self.neon, self, activations, out) }
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        for (block, out) in self.panel(row / ROWS).iter().zip(out.chunks_mut(COLUMNS)) {
-            let bytes = &block[row % ROWS * PLANE..][..PLANE];
-            for (column, out) in out.iter_mut().enumerate() {
-                let code = bytes[column % PLANE] >> (2 * (column / PLANE)) & 3;
-                *out = (f32::from(code) - 1.0) * self.packed.scale;
-            }
+/// Writes a row as it will be multiplied.
+fn unpack_row(packed: &Packed, row: usize, out: &mut [f32]) {
+    for (block, out) in packed
+        .panel::<COLUMNS, BLOCK>(row / ROWS)
+        .iter()
+        .zip(out.chunks_mut(COLUMNS))
+    {
+        let bytes = &block[row % ROWS * PLANE..][..PLANE];
+        for (column, out) in out.iter_mut().enumerate() {
+            let code = bytes[column % PLANE] >> (2 * (column / PLANE)) & 3;
+            *out = (f32::from(code) - 1.0) * packed.scale;
         }
     }
 }
 
 #[target_feature(enable = "neon")]
-fn multiply(_: Neon, matrix: &I2sNeon, activations: &Activations, out: &mut Tile<'_>) {
-    let packed = &matrix.packed;
+fn multiply(_: Neon, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
     if out.tokens().len() == 1 {
         let token = out.tokens().start;
         let (values, sum) = (activations.int8(token), activations.sum(token));
         panels::decode(packed, activations, out, |panel| {
-            dot(matrix.panel(panel), values, sum)
+            dot(packed.panel::<COLUMNS, BLOCK>(panel), values, sum)
         });
     } else {
         panels::prefill_by::<ROWS, BYTES, 1, MOST_COLUMNS, TOKENS, WIDE>(
             packed,
-            matrix.blocks * COLUMNS,
+            packed.cols.next_multiple_of(COLUMNS),
             activations,
             out,
-            |panel, columns, codes| unpack(matrix.panel(panel), columns, codes),
+            |panel, columns, codes| unpack(packed.panel::<COLUMNS, BLOCK>(panel), columns, codes),
             |codes, values, sums| tile(codes, values, sums),
         );
     }

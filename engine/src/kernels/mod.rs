@@ -30,6 +30,7 @@ mod i2s_neon_dotprod;
 #[cfg(target_arch = "aarch64")]
 mod i2s_neon_i8mm;
 mod i2s_scalar;
+mod matrix;
 #[cfg(target_arch = "x86_64")]
 mod tl1_avx2;
 #[cfg(target_arch = "x86_64")]
@@ -179,6 +180,17 @@ pub struct Packed {
     pub(crate) bytes: PackedBytes,
 }
 
+impl Packed {
+    /// The blocks of a panel, where panels are blocks of `BLOCK` bytes for each `COLUMNS` columns and nothing else.
+    pub(crate) fn panel<const COLUMNS: usize, const BLOCK: usize>(
+        &self,
+        panel: usize,
+    ) -> &[[u8; BLOCK]] {
+        let blocks = self.cols.div_ceil(COLUMNS);
+        &self.bytes.bytes().as_chunks::<BLOCK>().0[panel * blocks..][..blocks]
+    }
+}
+
 /// Weights packed by one variant. To hold one is proof that the variant can run.
 pub trait PackedMatrix: Send + Sync {
     /// Shape, scale and bytes.
@@ -277,18 +289,4 @@ pub fn best(family: Family, cpu: &Cpu) -> &'static KernelVariant {
         .copied()
         .find(|v| v.family == family && cpu.require(v.requires).is_ok())
         .expect("every family has a variant that requires nothing")
-}
-
-/// The ternary matrix among `weights`, or why there is none.
-fn ternary_of<'w>(
-    weights: &'w LinearWeights,
-    variant: &'static KernelVariant,
-) -> Result<&'w crate::weights::TernaryMatrix, PackError> {
-    match weights {
-        LinearWeights::Ternary(matrix) => Ok(matrix),
-        LinearWeights::Dense(matrix) => Err(PackError::NotTernary {
-            variant: variant.name,
-            reason: matrix.not_ternary().to_owned(),
-        }),
-    }
 }

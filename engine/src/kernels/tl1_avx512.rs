@@ -10,19 +10,17 @@
 //!
 //! A permute reads the lowest five bits of a word, one too many: both halves of a table hold the same, so that nothing must be
 //! masked. Sums are of `w * a` itself and exact: see `panels/avx512_lut.rs`.
-#![expect(unsafe_code, reason = "calls across the target-feature boundary")]
 
-use super::{
-    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, ternary_of,
-};
+use super::matrix::{Kernel, Pack, compiled_for};
+use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::Activations;
+use crate::cpu::Avx512;
 use crate::cpu::avx512::{load_i16x32, load_u8x64, store_i16x32};
 use crate::cpu::x86_64::prefetch;
-use crate::cpu::{Avx512, Cpu};
 use crate::grid::Tile;
 use crate::panels;
 use crate::panels::avx512_lut::{self, ROWS, TOKENS, Table, VECTORS, add_words, look_up, shift};
-use crate::weights::LinearWeights;
+use crate::weights::TernaryMatrix;
 use std::arch::x86_64::*;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
@@ -32,7 +30,14 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 2.0,
     agreement: Agreement::Exact,
     about: "AVX-512 word permutes look two weights up, 128 rows in lanes, exact 16-bit partial sums",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<Avx512> = Kernel {
+    pack: Pack::Ternary(pack),
+    row_block: ROWS,
+    multiply: compiled_for!(Avx512, multiply),
+    unpack_row,
 };
 
 /// Columns of a group.
@@ -61,20 +66,10 @@ const WEIGHTS: [[i16; 32]; GROUP] = {
     weights
 };
 
-struct Tl1Avx512 {
-    avx512: Avx512,
-    packed: Packed,
-}
-
-fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
-    let avx512 = cpu.avx512().map_err(|missing| PackError::Unsupported {
-        variant: VARIANT.name,
-        missing,
-    })?;
-    let matrix = ternary_of(weights, &VARIANT)?;
+fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
     let units = matrix.cols().div_ceil(COLUMNS);
     let padded = units * COLUMNS;
-    let packed = panels::pack(matrix, ROWS, padded, units * UNIT, |weights, bytes| {
+    panels::pack(matrix, ROWS, padded, units * UNIT, |weights, bytes| {
         for (k, unit) in bytes.chunks_exact_mut(UNIT).enumerate() {
             for (row, word) in unit.as_chunks_mut::<2>().0.iter_mut().enumerate() {
                 let (pairs, _) =
@@ -87,39 +82,19 @@ fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
                 *word = indices.to_le_bytes();
             }
         }
-    })?;
-    Ok(Box::new(Tl1Avx512 { avx512, packed }))
+    })
 }
 
-impl PackedMatrix for Tl1Avx512 {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        ROWS
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        // SAFETY: `self.avx512` exists only where AVX-512 F and BW were detected.
-        unsafe { multiply(self.avx512, &self.packed, activations, out) }
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        let units = self.packed.cols.div_ceil(COLUMNS);
-        let panel = &self.bytes().as_chunks::<UNIT>().0[row / ROWS * units..];
-        for (unit, out) in panel.iter().zip(out.chunks_mut(COLUMNS)) {
-            let word = u16::from_le_bytes(unit.as_chunks::<2>().0[row % ROWS]);
-            for (column, out) in out.iter_mut().enumerate() {
-                let index = word >> (BITS as usize * (column / GROUP)) & 15;
-                let weight = WEIGHTS[column % GROUP][usize::from(index)];
-                *out = f32::from(weight) * self.packed.scale;
-            }
+/// Writes a row as it will be multiplied.
+fn unpack_row(packed: &Packed, row: usize, out: &mut [f32]) {
+    let units = packed.cols.div_ceil(COLUMNS);
+    let panel = &packed.bytes.bytes().as_chunks::<UNIT>().0[row / ROWS * units..];
+    for (unit, out) in panel.iter().zip(out.chunks_mut(COLUMNS)) {
+        let word = u16::from_le_bytes(unit.as_chunks::<2>().0[row % ROWS]);
+        for (column, out) in out.iter_mut().enumerate() {
+            let index = word >> (BITS as usize * (column / GROUP)) & 15;
+            let weight = WEIGHTS[column % GROUP][usize::from(index)];
+            *out = f32::from(weight) * packed.scale;
         }
     }
 }

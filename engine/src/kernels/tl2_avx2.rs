@@ -17,14 +17,12 @@
 //! of 15 runs in turn on a busy machine, trial loops, 1e9 weights times tokens a second): multiply-add 113, look-up by
 //! `vpshufb` with the indices and signs unpacked beforehand 88, look-up in tables whose entries are vectors of 32 tokens 122, with the building of the tables 116.
 //! The last leaves nothing for unpacking indices to bytes and for widening sums every 85 groups, which multiply-add does not need.
-#![expect(unsafe_code, reason = "calls across the target-feature boundary")]
 
-use super::{
-    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, ternary_of,
-};
+use super::matrix::{Kernel, Pack, compiled_for};
+use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::Activations;
+use crate::cpu::Avx2;
 use crate::cpu::x86_64::{broadcast_u8x16, load_u8x32};
-use crate::cpu::{Avx2, Cpu};
 use crate::grid::Tile;
 use crate::panels::avx2::{BYTES, ROWS as TILE_ROWS, TOKENS, tile};
 use crate::panels::lut::{TRIPLES, triple_index};
@@ -33,7 +31,7 @@ use crate::panels::lut_avx2::{
     store_step, tables,
 };
 use crate::panels::{self, Codes, STEP};
-use crate::weights::LinearWeights;
+use crate::weights::TernaryMatrix;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -44,7 +42,14 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 5.0 / 3.0,
     agreement: Agreement::Exact,
     about: "AVX2 byte permutes as tables of three activations, 32 rows in lanes, multiply-add in prefill",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<Avx2> = Kernel {
+    pack: Pack::Ternary(pack),
+    row_block: ROWS,
+    multiply: compiled_for!(Avx2, multiply),
+    unpack_row,
 };
 
 /// Columns of a group.
@@ -58,22 +63,10 @@ const BLOCK: usize = 2 * HALF;
 /// Columns unpacked at a time in prefill: 8 KiB of codes for 16 rows.
 const CHUNK: usize = 21 * COLUMNS;
 
-struct Tl2Avx2 {
-    avx2: Avx2,
-    /// Blocks of a panel.
-    blocks: usize,
-    packed: Packed,
-}
-
-fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
-    let avx2 = cpu.avx2().map_err(|missing| PackError::Unsupported {
-        variant: VARIANT.name,
-        missing,
-    })?;
-    let matrix = ternary_of(weights, &VARIANT)?;
+fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
     let blocks = matrix.cols().div_ceil(COLUMNS);
     let padded = blocks * COLUMNS;
-    let packed = panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
+    panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
         for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
             for (half, bytes) in block.chunks_exact_mut(HALF).enumerate() {
                 for position in 0..HALF_ROWS {
@@ -87,74 +80,56 @@ fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
                 }
             }
         }
-    })?;
-    Ok(Box::new(Tl2Avx2 {
-        avx2,
-        blocks,
-        packed,
-    }))
+    })
 }
 
-impl Tl2Avx2 {
-    fn panel(&self, panel: usize) -> &[[u8; BLOCK]] {
-        &self.bytes().as_chunks::<BLOCK>().0[panel * self.blocks..][..self.blocks]
-    }
-}
-
-impl PackedMatrix for Tl2Avx2 {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        ROWS
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        // SAFETY: `self.avx2` exists only where AVX2 was detected.
-        unsafe { multiply(self.avx2, self, activations, out) }
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        let (half, position) = place_of(row % ROWS);
-        for (block, out) in self.panel(row / ROWS).iter().zip(out.chunks_mut(COLUMNS)) {
-            let bytes = &block[half * HALF..][..HALF];
-            for (group, out) in out.chunks_mut(GROUP).enumerate() {
-                let index = bytes[group / 2 * HALF_ROWS + position] >> (group % 2 * 4) & 15;
-                let negative = bytes[4 * HALF_ROWS + position] >> (7 - group) & 1 != 0;
-                let sign = if negative { -1 } else { 1 };
-                for (pattern, out) in TRIPLES.iter().zip(out) {
-                    let w = sign * pattern[usize::from(index)];
-                    *out = f32::from(w) * self.packed.scale;
-                }
+/// Writes a row as it will be multiplied.
+fn unpack_row(packed: &Packed, row: usize, out: &mut [f32]) {
+    let (half, position) = place_of(row % ROWS);
+    for (block, out) in packed
+        .panel::<COLUMNS, BLOCK>(row / ROWS)
+        .iter()
+        .zip(out.chunks_mut(COLUMNS))
+    {
+        let bytes = &block[half * HALF..][..HALF];
+        for (group, out) in out.chunks_mut(GROUP).enumerate() {
+            let index = bytes[group / 2 * HALF_ROWS + position] >> (group % 2 * 4) & 15;
+            let negative = bytes[4 * HALF_ROWS + position] >> (7 - group) & 1 != 0;
+            let sign = if negative { -1 } else { 1 };
+            for (pattern, out) in TRIPLES.iter().zip(out) {
+                let w = sign * pattern[usize::from(index)];
+                *out = f32::from(w) * packed.scale;
             }
         }
     }
 }
 
 #[target_feature(enable = "avx2")]
-fn multiply(_: Avx2, matrix: &Tl2Avx2, activations: &Activations, out: &mut Tile<'_>) {
-    let packed = &matrix.packed;
+fn multiply(_: Avx2, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
     if out.tokens().len() == 1 {
         let values = activations.int8(out.tokens().start);
-        let tables = tables(values, matrix.blocks, &TRIPLES);
+        let tables = tables(values, packed.cols.div_ceil(COLUMNS), &TRIPLES);
         panels::decode(packed, activations, out, |panel| {
-            dot(matrix.panel(panel), &tables, |half, tables| {
-                look_up(half, tables)
-            })
+            dot(
+                packed.panel::<COLUMNS, BLOCK>(panel),
+                &tables,
+                |half, tables| look_up(half, tables),
+            )
         });
     } else {
         panels::prefill::<TILE_ROWS, BYTES, 2, CHUNK, TOKENS>(
             packed,
-            matrix.blocks * COLUMNS,
+            packed.cols.next_multiple_of(COLUMNS),
             activations,
             out,
-            |half, columns, codes| unpack(matrix.panel(half / 2), half % 2, columns, codes),
+            |half, columns, codes| {
+                unpack(
+                    packed.panel::<COLUMNS, BLOCK>(half / 2),
+                    half % 2,
+                    columns,
+                    codes,
+                )
+            },
             |codes, values, sums| tile(codes, values, sums),
         );
     }

@@ -12,19 +12,17 @@
 //! what one byte permute of two registers can look up. It gives the first four trits as codes of two bits, in planes as
 //! those of `i2s-avx512-vnni`. Classes that differ in bit 6 share their fifth trit, so a permute of one register gives that
 //! one. Where the sign is set, `2 - code` takes the place of `code`, in all four fields of a byte by one subtraction.
-#![expect(unsafe_code, reason = "calls across the target-feature boundary")]
 
-use super::{
-    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, ternary_of,
-};
+use super::matrix::{Kernel, Pack, compiled_for};
+use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::Activations;
+use crate::cpu::Avx512Vbmi;
 use crate::cpu::avx512::{broadcast_i8x4_512, load_u8x64, store_i32x16, store_u8x64};
 use crate::cpu::x86_64::prefetch;
-use crate::cpu::{Avx512Vbmi, Cpu};
 use crate::grid::Tile;
 use crate::panels::avx512_vnni::{BYTES, ROWS, TOKENS, tile};
 use crate::panels::{self, Codes, STEP};
-use crate::weights::LinearWeights;
+use crate::weights::TernaryMatrix;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -35,7 +33,14 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 1.6,
     agreement: Agreement::Exact,
     about: "AVX-512 byte permutes look five trits up, int8 dot products, 32 rows in lanes",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<Avx512Vbmi> = Kernel {
+    pack: Pack::Ternary(pack),
+    row_block: ROWS,
+    multiply: compiled_for!(Avx512Vbmi, multiply),
+    unpack_row,
 };
 
 /// Trits of a byte.
@@ -116,22 +121,10 @@ const FIFTH: [u8; HALF] = {
     table
 };
 
-struct Trit5Avx512 {
-    vbmi: Avx512Vbmi,
-    packed: Packed,
-}
-
-fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
-    let vbmi = cpu
-        .avx512_vbmi()
-        .map_err(|missing| PackError::Unsupported {
-            variant: VARIANT.name,
-            missing,
-        })?;
-    let matrix = ternary_of(weights, &VARIANT)?;
+fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
     let blocks = matrix.cols().div_ceil(COLUMNS);
     let padded = blocks * COLUMNS;
-    let packed = panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
+    panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
         for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
             for (index, byte) in block.iter_mut().enumerate() {
                 let (row, b) = (index / STEP, index % STEP);
@@ -139,50 +132,25 @@ fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
                 *byte = encode(std::array::from_fn(|plane| columns[plane * STEP + b]));
             }
         }
-    })?;
-    Ok(Box::new(Trit5Avx512 { vbmi, packed }))
+    })
 }
 
-/// The blocks of a panel.
-fn panel(packed: &Packed, panel: usize) -> &[[u8; BLOCK]] {
-    let blocks = packed.cols.div_ceil(COLUMNS);
-    &packed.bytes.bytes().as_chunks::<BLOCK>().0[panel * blocks..][..blocks]
-}
-
-impl PackedMatrix for Trit5Avx512 {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        ROWS
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        // SAFETY: `self.vbmi` exists only where AVX-512 F, BW, VBMI and VNNI were detected.
-        unsafe { multiply(self.vbmi, &self.packed, activations, out) }
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        for (block, out) in panel(&self.packed, row / ROWS)
-            .iter()
-            .zip(out.chunks_mut(COLUMNS))
-        {
-            let lane = &block[row % ROWS * STEP..][..STEP];
-            for (column, out) in out.iter_mut().enumerate() {
-                let byte = lane[column % STEP];
-                let code = match column / STEP {
-                    4 => FIFTH[usize::from(byte) % HALF],
-                    plane => FOUR[usize::from(byte & !SIGN)] >> (2 * plane) & 3,
-                };
-                let sign = if byte & SIGN == 0 { 1.0 } else { -1.0 };
-                *out = (f32::from(code) - 1.0) * sign * self.packed.scale;
-            }
+/// Writes a row as it will be multiplied.
+fn unpack_row(packed: &Packed, row: usize, out: &mut [f32]) {
+    for (block, out) in packed
+        .panel::<COLUMNS, BLOCK>(row / ROWS)
+        .iter()
+        .zip(out.chunks_mut(COLUMNS))
+    {
+        let lane = &block[row % ROWS * STEP..][..STEP];
+        for (column, out) in out.iter_mut().enumerate() {
+            let byte = lane[column % STEP];
+            let code = match column / STEP {
+                4 => FIFTH[usize::from(byte) % HALF],
+                plane => FOUR[usize::from(byte & !SIGN)] >> (2 * plane) & 3,
+            };
+            let sign = if byte & SIGN == 0 { 1.0 } else { -1.0 };
+            *out = (f32::from(code) - 1.0) * sign * packed.scale;
         }
     }
 }
@@ -193,7 +161,7 @@ fn multiply(_: Avx512Vbmi, packed: &Packed, activations: &Activations, out: &mut
         let token = out.tokens().start;
         let (values, sum) = (activations.int8(token), activations.sum(token));
         panels::decode(packed, activations, out, |index| {
-            dot(panel(packed, index), values, sum)
+            dot(packed.panel::<COLUMNS, BLOCK>(index), values, sum)
         });
     } else {
         panels::prefill::<ROWS, BYTES, 1, CHUNK, TOKENS>(
@@ -201,7 +169,7 @@ fn multiply(_: Avx512Vbmi, packed: &Packed, activations: &Activations, out: &mut
             packed.cols.div_ceil(COLUMNS) * COLUMNS,
             activations,
             out,
-            |index, columns, codes| unpack(panel(packed, index), columns, codes),
+            |index, columns, codes| unpack(packed.panel::<COLUMNS, BLOCK>(index), columns, codes),
             |codes, values, sums| tile(codes, values, sums),
         );
     }

@@ -20,22 +20,20 @@
 //! part k               | rows 0-3: 4 lanes of 4 bytes | rows 4-7 | rows 8-11 | rows 12-15 |
 //! byte b of a lane     w`[4k+b]`, w`[16+4k+b]`, w`[32+4k+b]`, w`[48+4k+b]`, w`[64+4k+b]`, the first most significant
 //! ```
-#![expect(unsafe_code, reason = "calls across the target-feature boundary")]
 
+use super::matrix::{Kernel, Pack, compiled_for};
 use super::trit5_neon::{SIGN, first_digits};
-use super::{
-    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, ternary_of,
-};
+use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::Activations;
 use crate::base3::{self, DIGITS};
+use crate::cpu::NeonDotprod;
 use crate::cpu::aarch64::{
     load_i8x16, load_u8x16, prefetch, sdot_lane, store_i32x4, store_u8x16, triple_i8x16,
 };
-use crate::cpu::{Cpu, NeonDotprod};
 use crate::grid::Tile;
 use crate::panels::neon_dotprod::{BYTES, ROWS, TOKENS, VECTORS, tile};
 use crate::panels::{self, Codes, STEP};
-use crate::weights::LinearWeights;
+use crate::weights::TernaryMatrix;
 use std::arch::aarch64::*;
 use std::ops::Range;
 
@@ -46,7 +44,14 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 1.6,
     agreement: Agreement::Exact,
     about: "int8 dot products of balanced fractions, digits never extracted in decode, 16 rows in lanes",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<NeonDotprod> = Kernel {
+    pack: Pack::Ternary(pack),
+    row_block: ROWS,
+    multiply: compiled_for!(NeonDotprod, multiply),
+    unpack_row,
 };
 
 /// Columns of a plane: a vector of activations.
@@ -66,24 +71,10 @@ const BLOCKS_PER_SUM: usize = 512;
 /// How far ahead decode asks for weights, in bytes: about the latency of memory at its bandwidth.
 const AHEAD: usize = 8 << 10;
 
-struct Trit5NeonDotprod {
-    dotprod: NeonDotprod,
-    /// Blocks of a panel.
-    blocks: usize,
-    packed: Packed,
-}
-
-fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
-    let dotprod = cpu
-        .neon_dotprod()
-        .map_err(|missing| PackError::Unsupported {
-            variant: VARIANT.name,
-            missing,
-        })?;
-    let matrix = ternary_of(weights, &VARIANT)?;
+fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
     let blocks = matrix.cols().div_ceil(COLUMNS);
     let padded = blocks * COLUMNS;
-    let packed = panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
+    panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
         for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
             for (index, byte) in block.iter_mut().enumerate() {
                 let (part, row, b) = (index / PART, index % PART / STEP, index % STEP);
@@ -94,70 +85,38 @@ fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
                 *byte = code ^ SIGN;
             }
         }
-    })?;
-    Ok(Box::new(Trit5NeonDotprod {
-        dotprod,
-        blocks,
-        packed,
-    }))
+    })
 }
 
-impl Trit5NeonDotprod {
-    fn panel(&self, panel: usize) -> &[[u8; BLOCK]] {
-        &self.bytes().as_chunks::<BLOCK>().0[panel * self.blocks..][..self.blocks]
-    }
-}
-
-impl PackedMatrix for Trit5NeonDotprod {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        ROWS
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        // SAFETY: `self.dotprod` exists only where dot products were detected.
-        unsafe { multiply(self.dotprod, self, activations, out) }
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        for (block, out) in self.panel(row / ROWS).iter().zip(out.chunks_mut(COLUMNS)) {
-            for (column, out) in out.iter_mut().enumerate() {
-                let (plane, part, b) = (column / PLANE, column % PLANE / STEP, column % STEP);
-                let byte = block[part * PART + row % ROWS * STEP + b];
-                *out = f32::from(base3::decode(byte ^ SIGN, plane)) * self.packed.scale;
-            }
+/// Writes a row as it will be multiplied.
+fn unpack_row(packed: &Packed, row: usize, out: &mut [f32]) {
+    for (block, out) in packed
+        .panel::<COLUMNS, BLOCK>(row / ROWS)
+        .iter()
+        .zip(out.chunks_mut(COLUMNS))
+    {
+        for (column, out) in out.iter_mut().enumerate() {
+            let (plane, part, b) = (column / PLANE, column % PLANE / STEP, column % STEP);
+            let byte = block[part * PART + row % ROWS * STEP + b];
+            *out = f32::from(base3::decode(byte ^ SIGN, plane)) * packed.scale;
         }
     }
 }
 
 #[target_feature(enable = "neon,dotprod")]
-fn multiply(
-    _: NeonDotprod,
-    matrix: &Trit5NeonDotprod,
-    activations: &Activations,
-    out: &mut Tile<'_>,
-) {
-    let packed = &matrix.packed;
+fn multiply(_: NeonDotprod, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
     if out.tokens().len() == 1 {
         let values = activations.int8(out.tokens().start);
         panels::decode(packed, activations, out, |panel| {
-            dot(matrix.panel(panel), values)
+            dot(packed.panel::<COLUMNS, BLOCK>(panel), values)
         });
     } else {
         panels::prefill::<ROWS, BYTES, 1, CHUNK, TOKENS>(
             packed,
-            matrix.blocks * COLUMNS,
+            packed.cols.next_multiple_of(COLUMNS),
             activations,
             out,
-            |panel, columns, codes| unpack(matrix.panel(panel), columns, codes),
+            |panel, columns, codes| unpack(packed.panel::<COLUMNS, BLOCK>(panel), columns, codes),
             |codes, values, sums| tile(codes, values, sums),
         );
     }

@@ -9,14 +9,14 @@
 //!
 //! A row is unpacked, a digit at a time by multiplying the fraction by three, and then multiplied.
 
-use super::{Agreement, Family, KernelVariant, PackResult, Packed, PackedMatrix, ternary_of};
+use super::matrix::{Kernel, Pack};
+use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::Activations;
 use crate::base3::{self, DIGITS};
 use crate::buffer::PackedBytes;
-use crate::cpu::Cpu;
 use crate::grid::Tile;
 use crate::panels::portable;
-use crate::weights::LinearWeights;
+use crate::weights::TernaryMatrix;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
     name: "trit5-scalar",
@@ -25,7 +25,14 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 1.6,
     agreement: Agreement::Exact,
     about: "portable Rust, five weights in a byte, unpacked by multiplying by three",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<()> = Kernel {
+    pack: Pack::Ternary(pack),
+    row_block: portable::ROWS,
+    multiply,
+    unpack_row,
 };
 
 /// Bytes of a block.
@@ -33,13 +40,7 @@ const BYTES: usize = 16;
 /// Columns of a block.
 const COLUMNS: usize = BYTES * DIGITS;
 
-struct Trit5Scalar {
-    row_bytes: usize,
-    packed: Packed,
-}
-
-fn pack(weights: &LinearWeights, _: &Cpu) -> PackResult {
-    let matrix = ternary_of(weights, &VARIANT)?;
+fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
     let (rows, cols) = (matrix.rows(), matrix.cols());
     let row_bytes = cols.div_ceil(COLUMNS) * BYTES;
     let bytes = PackedBytes::fill(rows * row_bytes, row_bytes, |row, bytes| {
@@ -55,49 +56,31 @@ fn pack(weights: &LinearWeights, _: &Cpu) -> PackResult {
         }
         Ok(())
     })?;
-    let packed = Packed {
+    Ok(Packed {
         rows,
         cols,
         scale: matrix.scale(),
         bytes,
-    };
-    Ok(Box::new(Trit5Scalar { row_bytes, packed }))
+    })
 }
 
-impl Trit5Scalar {
-    fn row(&self, row: usize) -> &[[u8; BYTES]] {
-        self.bytes()[row * self.row_bytes..][..self.row_bytes]
-            .as_chunks::<BYTES>()
-            .0
-    }
+/// The blocks of a row.
+fn row(packed: &Packed, index: usize) -> &[[u8; BYTES]] {
+    packed.panel::<COLUMNS, BYTES>(index)
 }
 
-impl PackedMatrix for Trit5Scalar {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
+fn multiply((): (), packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
+    portable::multiply(packed, activations, out, |index, weights| {
+        unpack(row(packed, index), weights);
+    });
+}
 
-    fn row_block(&self) -> usize {
-        portable::ROWS
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        portable::multiply(&self.packed, activations, out, |row, weights| {
-            unpack(self.row(row), weights);
-        });
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        for (block, out) in self.row(row).iter().zip(out.chunks_mut(COLUMNS)) {
-            for (column, out) in out.iter_mut().enumerate() {
-                let weight = base3::decode(block[column % BYTES], column / BYTES);
-                *out = f32::from(weight) * self.packed.scale;
-            }
+/// Writes a row as it will be multiplied.
+fn unpack_row(packed: &Packed, index: usize, out: &mut [f32]) {
+    for (block, out) in row(packed, index).iter().zip(out.chunks_mut(COLUMNS)) {
+        for (column, out) in out.iter_mut().enumerate() {
+            let weight = base3::decode(block[column % BYTES], column / BYTES);
+            *out = f32::from(weight) * packed.scale;
         }
     }
 }

@@ -19,7 +19,7 @@ pub(crate) mod avx512_lut;
 pub(crate) mod avx512_vnni;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avxvnni;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) mod dense;
 pub(crate) mod lut;
 #[cfg(target_arch = "x86_64")]
@@ -32,7 +32,7 @@ pub(crate) mod neon_dotprod;
 pub(crate) mod neon_i8mm;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon_lut;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) mod planes;
 pub(crate) mod portable;
 

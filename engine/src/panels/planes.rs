@@ -10,24 +10,19 @@
 //!
 //! A plane of a block is thus four consecutive columns in the lane of their row: what a multiply-add of bytes takes at once.
 
-use super::{Codes, STEP, pack};
+use super::{STEP, pack};
 use crate::kernels::{PackError, Packed};
 use crate::weights::TernaryMatrix;
 
 /// Columns of a block.
 pub(crate) const COLUMNS: usize = 16;
 
-/// Blocks of a panel.
-pub(crate) fn blocks(cols: usize) -> usize {
-    cols.div_ceil(COLUMNS)
-}
-
 /// Packs a matrix in panels of as many rows as a block has of four bytes each.
 ///
 /// # Errors
 /// If the system gives no memory.
 pub(crate) fn pack_planes<const BLOCK: usize>(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
-    let blocks = blocks(matrix.cols());
+    let blocks = matrix.cols().div_ceil(COLUMNS);
     let padded = blocks * COLUMNS;
     pack(
         matrix,
@@ -49,18 +44,15 @@ pub(crate) fn pack_planes<const BLOCK: usize>(matrix: &TernaryMatrix) -> Result<
     )
 }
 
-/// Writes one row of a panel as it will be multiplied; `row` counts from the start of the panel.
-pub(crate) fn read_row<const BLOCK: usize>(
-    panel: &[Codes<BLOCK>],
-    row: usize,
-    scale: f32,
-    out: &mut [f32],
-) {
+/// Writes a row as it will be multiplied.
+pub(crate) fn unpack_row<const BLOCK: usize>(packed: &Packed, row: usize, out: &mut [f32]) {
+    let rows = BLOCK / STEP;
+    let panel = packed.panel::<COLUMNS, BLOCK>(row / rows);
     for (block, out) in panel.iter().zip(out.chunks_mut(COLUMNS)) {
-        let lane = &block[row * STEP..][..STEP];
+        let lane = &block[row % rows * STEP..][..STEP];
         for (column, out) in out.iter_mut().enumerate() {
             let code = lane[column % STEP] >> (2 * (column / STEP)) & 3;
-            *out = (f32::from(code) - 1.0) * scale;
+            *out = (f32::from(code) - 1.0) * packed.scale;
         }
     }
 }
