@@ -1,7 +1,7 @@
 //! What this CPU can do, and values that prove it.
 //!
 //! A proof such as [`Avx2`] is handed out by [`Cpu`] alone, and only where the CPU has the feature. Packed weights hold the
-//! proof, which is what makes the call from safe code into a `#[target_feature]` function sound: see [`entry`].
+//! proof, which is what makes the call from safe code into a `#[target_feature]` function sound: see `entry.rs`.
 
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod aarch64;

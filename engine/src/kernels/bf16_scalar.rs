@@ -3,11 +3,10 @@
 //! Layout: one row after the other, columns padded with zeros. Ternary weights are stored as -1, 0 and +1 and their scale is
 //! applied to the sum. A row is widened once for all tokens of a batch.
 
-use super::f16_scalar::dot;
+use super::f16_scalar::{multiply_rows, pack_rows, row};
 use super::matrix::{Kernel, Pack};
 use super::{Agreement, Family, KernelVariant, PackError, Packed};
-use crate::activations::{Activations, COLUMN_PADDING};
-use crate::buffer::PackedBytes;
+use crate::activations::Activations;
 use crate::grid::Tile;
 use crate::weights::{self, LinearWeights};
 
@@ -29,40 +28,13 @@ static KERNEL: Kernel<()> = Kernel {
 };
 
 fn pack(weights: &LinearWeights) -> Result<Packed, PackError> {
-    let (rows, cols) = (weights.rows(), weights.cols());
-    let padded = cols.next_multiple_of(COLUMN_PADDING);
-    let bytes = PackedBytes::fill(rows * padded * 2, padded * 2, |row, bytes| {
-        weights::read_row_bf16(weights, row, &mut bytemuck::cast_slice_mut(bytes)[..cols])
-    })?;
-    Ok(Packed {
-        rows,
-        cols,
-        scale: weights.scale(),
-        bytes,
-    })
-}
-
-/// A row, padding included.
-fn row(packed: &Packed, index: usize) -> &[u16] {
-    let padded = packed.cols.next_multiple_of(COLUMN_PADDING);
-    &bytemuck::cast_slice(packed.bytes.bytes())[index * padded..][..padded]
+    pack_rows(weights, weights::read_row_bf16)
 }
 
 fn multiply((): (), packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
-    let rows = out.cols();
-    let tokens = out.tokens();
-    let mut widened = vec![0.0f32; packed.cols.next_multiple_of(COLUMN_PADDING)];
-    for (at, index) in rows.enumerate() {
-        for (to, from) in widened.iter_mut().zip(row(packed, index)) {
-            *to = widen(*from);
-        }
-        for token in tokens.clone() {
-            out.token(token)[at] = dot(&widened, activations.f32(token)) * packed.scale;
-        }
-    }
+    multiply_rows(packed, activations, out, widen);
 }
 
-/// Writes a row as it will be multiplied.
 fn unpack_row(packed: &Packed, index: usize, out: &mut [f32]) {
     for (to, from) in out.iter_mut().zip(row(packed, index)) {
         *to = widen(*from) * packed.scale;

@@ -31,10 +31,28 @@ static KERNEL: Kernel<()> = Kernel {
 const LANES: usize = 16;
 
 fn pack(weights: &LinearWeights) -> Result<Packed, PackError> {
+    pack_rows(weights, weights::read_row_f16)
+}
+
+fn multiply((): (), packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
+    multiply_rows(packed, activations, out, widen);
+}
+
+fn unpack_row(packed: &Packed, index: usize, out: &mut [f32]) {
+    for (to, from) in out.iter_mut().zip(row(packed, index)) {
+        *to = widen(*from) * packed.scale;
+    }
+}
+
+/// Packs one row after the other; `read_row` gives a row in half precision.
+pub(super) fn pack_rows(
+    weights: &LinearWeights,
+    read_row: impl Fn(&LinearWeights, usize, &mut [u16]) -> Result<(), PackError> + Sync + Send,
+) -> Result<Packed, PackError> {
     let (rows, cols) = (weights.rows(), weights.cols());
     let padded = cols.next_multiple_of(COLUMN_PADDING);
     let bytes = PackedBytes::fill(rows * padded * 2, padded * 2, |row, bytes| {
-        weights::read_row_f16(weights, row, &mut bytemuck::cast_slice_mut(bytes)[..cols])
+        read_row(weights, row, &mut bytemuck::cast_slice_mut(bytes)[..cols])
     })?;
     Ok(Packed {
         rows,
@@ -45,12 +63,19 @@ fn pack(weights: &LinearWeights) -> Result<Packed, PackError> {
 }
 
 /// A row, padding included.
-fn row(packed: &Packed, index: usize) -> &[u16] {
+pub(super) fn row(packed: &Packed, index: usize) -> &[u16] {
     let padded = packed.cols.next_multiple_of(COLUMN_PADDING);
     &bytemuck::cast_slice(packed.bytes.bytes())[index * padded..][..padded]
 }
 
-fn multiply((): (), packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
+/// Multiplies rows by tokens; `widen` gives a weight in single precision, once for all tokens.
+#[inline(always)]
+pub(super) fn multiply_rows(
+    packed: &Packed,
+    activations: &Activations,
+    out: &mut Tile<'_>,
+    widen: impl Fn(u16) -> f32,
+) {
     let rows = out.cols();
     let tokens = out.tokens();
     let mut widened = vec![0.0f32; packed.cols.next_multiple_of(COLUMN_PADDING)];
@@ -64,13 +89,6 @@ fn multiply((): (), packed: &Packed, activations: &Activations, out: &mut Tile<'
     }
 }
 
-/// Writes a row as it will be multiplied.
-fn unpack_row(packed: &Packed, index: usize, out: &mut [f32]) {
-    for (to, from) in out.iter_mut().zip(row(packed, index)) {
-        *to = widen(*from) * packed.scale;
-    }
-}
-
 /// The number that half-precision bits stand for, infinities and NaN excepted (packing saturates them). The exponent is
 /// moved to its place by one multiplication, which gives subnormals their value too.
 #[inline(always)]
@@ -80,7 +98,7 @@ fn widen(bits: u16) -> f32 {
     f32::from_bits(magnitude.to_bits() | u32::from(bits & 0x8000) << 16)
 }
 
-pub(super) fn dot(weights: &[f32], values: &[f32]) -> f32 {
+fn dot(weights: &[f32], values: &[f32]) -> f32 {
     let mut sums = [0.0f32; LANES];
     for (weights, values) in weights
         .as_chunks::<LANES>()

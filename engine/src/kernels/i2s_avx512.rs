@@ -17,7 +17,6 @@ use crate::panels::avx512::{BYTES, CHUNK, ROWS, TOKENS, tile};
 use crate::panels::planes::{self, COLUMNS};
 use crate::panels::{self, Codes, STEP};
 use std::arch::x86_64::*;
-use std::ops::Range;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
     name: "i2s-avx512",
@@ -30,7 +29,7 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
 };
 
 static KERNEL: Kernel<Avx512> = Kernel {
-    pack: Pack::Ternary(planes::pack_planes::<BLOCK>),
+    pack: Pack::Ternary(planes::pack::<BLOCK>),
     row_block: ROWS,
     multiply: compiled_for!(Avx512, multiply),
     unpack_row: planes::unpack_row::<BLOCK>,
@@ -46,22 +45,14 @@ pub(super) const AHEAD: usize = 8 << 10;
 
 #[target_feature(enable = "avx512f,avx512bw")]
 fn multiply(_: Avx512, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
-    if out.tokens().len() == 1 {
-        let token = out.tokens().start;
-        let (values, sum) = (activations.int8(token), activations.sum(token));
-        panels::decode(packed, activations, out, |index| {
-            dot(packed.panel::<COLUMNS, BLOCK>(index), values, sum)
-        });
-    } else {
-        panels::prefill::<ROWS, BYTES, 1, CHUNK, TOKENS>(
-            packed,
-            packed.cols.next_multiple_of(COLUMNS),
-            activations,
-            out,
-            |index, columns, codes| unpack(packed.panel::<COLUMNS, BLOCK>(index), columns, codes),
-            |codes, values, sums| tile(codes, values, sums),
-        );
-    }
+    panels::multiply::<ROWS, BYTES, COLUMNS, BLOCK, CHUNK, TOKENS, 1>(
+        packed,
+        activations,
+        out,
+        |panel, values, sum| dot(panel, values, sum),
+        |blocks, codes| unpack(blocks, codes),
+        |codes, values, sums| tile(codes, values, sums),
+    );
 }
 
 /// Sums of `w * a` over the rows of a panel.
@@ -115,12 +106,11 @@ fn dot(panel: &[[u8; BLOCK]], values: &[i8], sum: i32) -> [i32; ROWS] {
     result
 }
 
-/// Writes `w + 1` of some columns of a panel, a multiple of a block from its start.
+/// Writes `w + 1` of the columns of some blocks.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) fn unpack(panel: &[[u8; BLOCK]], columns: Range<usize>, codes: &mut [Codes<BYTES>]) {
+pub(super) fn unpack(blocks: &[[u8; BLOCK]], codes: &mut [Codes<BYTES>]) {
     let low = _mm512_set1_epi8(0x03);
-    let blocks = &panel[columns.start / COLUMNS..];
     for (block, steps) in blocks.iter().zip(codes.as_chunks_mut::<4>().0) {
         let (halves, _) = block.as_chunks::<64>();
         for (half, bytes) in halves.iter().enumerate() {

@@ -29,7 +29,7 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
 };
 
 static KERNEL: Kernel<Avx512Vnni> = Kernel {
-    pack: Pack::Ternary(planes::pack_planes::<BLOCK>),
+    pack: Pack::Ternary(planes::pack::<BLOCK>),
     row_block: ROWS,
     multiply: compiled_for!(Avx512Vnni, multiply),
     unpack_row: planes::unpack_row::<BLOCK>,
@@ -40,22 +40,14 @@ const BLOCKS_PER_SUM: usize = 1 << 14;
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn multiply(_: Avx512Vnni, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
-    if out.tokens().len() == 1 {
-        let token = out.tokens().start;
-        let (values, sum) = (activations.int8(token), activations.sum(token));
-        panels::decode(packed, activations, out, |index| {
-            dot(packed.panel::<COLUMNS, BLOCK>(index), values, sum)
-        });
-    } else {
-        panels::prefill::<ROWS, BYTES, 1, CHUNK, TOKENS>(
-            packed,
-            packed.cols.next_multiple_of(COLUMNS),
-            activations,
-            out,
-            |index, columns, codes| unpack(packed.panel::<COLUMNS, BLOCK>(index), columns, codes),
-            |codes, values, sums| tile(codes, values, sums),
-        );
-    }
+    panels::multiply::<ROWS, BYTES, COLUMNS, BLOCK, CHUNK, TOKENS, 1>(
+        packed,
+        activations,
+        out,
+        |panel, values, sum| dot(panel, values, sum),
+        |blocks, codes| unpack(blocks, codes),
+        |codes, values, sums| tile(codes, values, sums),
+    );
 }
 
 /// Sums of `w * a` over the rows of a panel.

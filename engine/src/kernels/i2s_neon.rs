@@ -21,11 +21,11 @@ use crate::cpu::aarch64::{
     load_i8x16, load_u8x16, prefetch, smlal_high, smlal_low, store_i32x4, store_u8x16,
 };
 use crate::grid::Tile;
+use crate::panels::blocks::pack_blocks;
 use crate::panels::neon::{BYTES, MOST_COLUMNS, ROWS, TOKENS, WIDE, sum_lanes, tile};
 use crate::panels::{self, Codes};
 use crate::weights::TernaryMatrix;
 use std::arch::aarch64::*;
-use std::ops::Range;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
     name: "i2s-neon",
@@ -41,7 +41,7 @@ static KERNEL: Kernel<Neon> = Kernel {
     pack: Pack::Ternary(pack),
     row_block: ROWS,
     multiply: compiled_for!(Neon, multiply),
-    unpack_row,
+    unpack_row: |packed, row, out| packed.unpack_row::<COLUMNS, BLOCK, _>(ROWS, row, out, weight),
 };
 
 /// Columns of a plane.
@@ -57,54 +57,33 @@ const BLOCKS_PER_SUM: usize = 16;
 const AHEAD: usize = 8 << 10;
 
 fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
-    let blocks = matrix.cols().div_ceil(COLUMNS);
-    let padded = blocks * COLUMNS;
-    panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
-        for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
-            for (index, byte) in block.iter_mut().enumerate() {
-                let (row, b) = (index / PLANE, index % PLANE);
-                let columns = &weights[row * padded + k * COLUMNS..][..COLUMNS];
-                let code =
-                    |plane: usize| (columns[plane * PLANE + b] + 1).cast_unsigned() << (2 * plane);
-                *byte = code(0) | code(1) | code(2) | code(3);
-            }
+    pack_blocks::<COLUMNS, BLOCK>(matrix, ROWS, |rows, block| {
+        for (index, byte) in block.iter_mut().enumerate() {
+            let (row, b) = (index / PLANE, index % PLANE);
+            let columns = rows.row::<COLUMNS>(row);
+            let code =
+                |plane: usize| (columns[plane * PLANE + b] + 1).cast_unsigned() << (2 * plane);
+            *byte = code(0) | code(1) | code(2) | code(3);
         }
     })
 }
 
-/// Writes a row as it will be multiplied.
-fn unpack_row(packed: &Packed, row: usize, out: &mut [f32]) {
-    for (block, out) in packed
-        .panel::<COLUMNS, BLOCK>(row / ROWS)
-        .iter()
-        .zip(out.chunks_mut(COLUMNS))
-    {
-        let bytes = &block[row % ROWS * PLANE..][..PLANE];
-        for (column, out) in out.iter_mut().enumerate() {
-            let code = bytes[column % PLANE] >> (2 * (column / PLANE)) & 3;
-            *out = (f32::from(code) - 1.0) * packed.scale;
-        }
-    }
+/// A weight of a block.
+fn weight(block: &[u8; BLOCK], row: usize, column: usize) -> i8 {
+    let byte = block[row * PLANE + column % PLANE];
+    (byte >> (2 * (column / PLANE)) & 3).cast_signed() - 1
 }
 
 #[target_feature(enable = "neon")]
 fn multiply(_: Neon, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
-    if out.tokens().len() == 1 {
-        let token = out.tokens().start;
-        let (values, sum) = (activations.int8(token), activations.sum(token));
-        panels::decode(packed, activations, out, |panel| {
-            dot(packed.panel::<COLUMNS, BLOCK>(panel), values, sum)
-        });
-    } else {
-        panels::prefill_by::<ROWS, BYTES, 1, MOST_COLUMNS, TOKENS, WIDE>(
-            packed,
-            packed.cols.next_multiple_of(COLUMNS),
-            activations,
-            out,
-            |panel, columns, codes| unpack(packed.panel::<COLUMNS, BLOCK>(panel), columns, codes),
-            |codes, values, sums| tile(codes, values, sums),
-        );
-    }
+    panels::multiply::<ROWS, BYTES, COLUMNS, BLOCK, MOST_COLUMNS, TOKENS, WIDE>(
+        packed,
+        activations,
+        out,
+        |panel, values, sum| dot(panel, values, sum),
+        |blocks, codes| unpack(blocks, codes),
+        |codes, values, sums| tile(codes, values, sums),
+    );
 }
 
 /// Sums of `w * a` over the rows of a panel.
@@ -158,11 +137,10 @@ fn planes(bytes: uint8x16_t) -> [uint8x16_t; 4] {
     ]
 }
 
-/// Writes `w + 1` of some columns of a panel, a multiple of a block from its start.
+/// Writes `w + 1` of the columns of some blocks.
 #[inline]
 #[target_feature(enable = "neon")]
-fn unpack(panel: &[[u8; BLOCK]], columns: Range<usize>, codes: &mut [Codes<BYTES>]) {
-    let blocks = &panel[columns.start / COLUMNS..];
+fn unpack(blocks: &[[u8; BLOCK]], codes: &mut [Codes<BYTES>]) {
     let (planes_of_rows, _) = codes.as_chunks_mut::<ROWS>();
     for (block, codes) in blocks.iter().zip(planes_of_rows.as_chunks_mut::<4>().0) {
         for (row, bytes) in block.as_chunks::<PLANE>().0.iter().enumerate() {

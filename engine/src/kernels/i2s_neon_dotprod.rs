@@ -24,7 +24,6 @@ use crate::panels::neon_dotprod::{BYTES, ROWS, TOKENS, VECTORS, tile};
 use crate::panels::planes::{self, COLUMNS};
 use crate::panels::{self, Codes};
 use std::arch::aarch64::*;
-use std::ops::Range;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
     name: "i2s-neon-dotprod",
@@ -37,7 +36,7 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
 };
 
 static KERNEL: Kernel<NeonDotprod> = Kernel {
-    pack: Pack::Ternary(planes::pack_planes::<BLOCK>),
+    pack: Pack::Ternary(planes::pack::<BLOCK>),
     row_block: ROWS,
     multiply: compiled_for!(NeonDotprod, multiply),
     unpack_row: planes::unpack_row::<BLOCK>,
@@ -53,40 +52,22 @@ const AHEAD: usize = 8 << 10;
 /// and 65536 * 16384 is half the range.
 const BLOCKS_PER_SUM: usize = 1 << 16;
 
-/// Decode: the one token of `out`.
-#[inline]
-#[target_feature(enable = "neon,dotprod")]
-pub(super) fn decode(packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
-    let token = out.tokens().start;
-    let (values, sum) = (activations.int8(token), activations.sum(token));
-    panels::decode(packed, activations, out, |index| {
-        dot(packed.panel::<COLUMNS, BLOCK>(index), values, sum)
-    });
-}
-
 #[target_feature(enable = "neon,dotprod")]
 fn multiply(_: NeonDotprod, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
-    if out.tokens().len() == 1 {
-        decode(packed, activations, out);
-    } else {
-        panels::prefill::<ROWS, BYTES, 1, CHUNK, TOKENS>(
-            packed,
-            packed.cols.next_multiple_of(COLUMNS),
-            activations,
-            out,
-            |index, columns: Range<usize>, codes| {
-                let panel = packed.panel::<COLUMNS, BLOCK>(index);
-                unpack(&panel[columns.start / COLUMNS..], codes);
-            },
-            |codes, values, sums| tile(codes, values, sums),
-        );
-    }
+    panels::multiply::<ROWS, BYTES, COLUMNS, BLOCK, CHUNK, TOKENS, 1>(
+        packed,
+        activations,
+        out,
+        |panel, values, sum| dot(panel, values, sum),
+        |blocks, codes| unpack(blocks, codes),
+        |codes, values, sums| tile(codes, values, sums),
+    );
 }
 
 /// Sums of `w * a` over the rows of a panel.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
-fn dot(panel: &[[u8; BLOCK]], values: &[i8], sum: i32) -> [i32; ROWS] {
+pub(super) fn dot(panel: &[[u8; BLOCK]], values: &[i8], sum: i32) -> [i32; ROWS] {
     let (first, second, third) = (vdupq_n_u8(0x03), vdupq_n_u8(0x0c), vdupq_n_u8(0x30));
     let values = &values.as_chunks::<COLUMNS>().0[..panel.len()];
     let mut totals = [vdupq_n_s32(-sum); VECTORS];

@@ -8,7 +8,7 @@
 //! codes                | r0 c0-7 | r1 c0-7 |     | r2 c0-7 | r3 c0-7 |
 //! ```
 
-use super::i2s_neon_dotprod::{BLOCK, decode, split};
+use super::i2s_neon_dotprod::{BLOCK, dot, split};
 use super::matrix::{Kernel, Pack, compiled_for};
 use super::{Agreement, Family, KernelVariant, Packed};
 use crate::activations::Activations;
@@ -19,7 +19,6 @@ use crate::panels::neon_i8mm::{BYTES, ROWS, TOKENS, WIDE, tile};
 use crate::panels::planes::{self, COLUMNS};
 use crate::panels::{self, Codes};
 use std::arch::aarch64::*;
-use std::ops::Range;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
     name: "i2s-neon-i8mm",
@@ -32,7 +31,7 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
 };
 
 static KERNEL: Kernel<NeonI8mm> = Kernel {
-    pack: Pack::Ternary(planes::pack_planes::<BLOCK>),
+    pack: Pack::Ternary(planes::pack::<BLOCK>),
     row_block: ROWS,
     multiply: compiled_for!(NeonI8mm, multiply),
     unpack_row: planes::unpack_row::<BLOCK>,
@@ -43,21 +42,14 @@ const CHUNK: usize = 1024;
 
 #[target_feature(enable = "neon,dotprod,i8mm")]
 fn multiply(_: NeonI8mm, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
-    if out.tokens().len() == 1 {
-        decode(packed, activations, out);
-    } else {
-        panels::prefill_by::<ROWS, BYTES, 1, CHUNK, TOKENS, WIDE>(
-            packed,
-            packed.cols.next_multiple_of(COLUMNS),
-            activations,
-            out,
-            |index, columns: Range<usize>, codes| {
-                let panel = packed.panel::<COLUMNS, BLOCK>(index);
-                unpack(&panel[columns.start / COLUMNS..], codes);
-            },
-            |codes, values, sums| tile(codes, values, sums),
-        );
-    }
+    panels::multiply::<ROWS, BYTES, COLUMNS, BLOCK, CHUNK, TOKENS, WIDE>(
+        packed,
+        activations,
+        out,
+        |panel, values, sum| dot(panel, values, sum),
+        |blocks, codes| unpack(blocks, codes),
+        |codes, values, sums| tile(codes, values, sums),
+    );
 }
 
 /// Writes `w + 1` of the columns of some blocks: two steps of codes are eight vectors of two rows by eight columns.

@@ -15,9 +15,8 @@
 use super::matrix::{Kernel, Pack};
 use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::{Activations, COLUMN_PADDING};
-use crate::buffer::PackedBytes;
 use crate::grid::Tile;
-use crate::panels::portable;
+use crate::panels::{self, portable};
 use crate::weights::TernaryMatrix;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
@@ -45,29 +44,16 @@ const BYTES: usize = BLOCK / 4;
 const BLOCKS_PER_SUM: usize = 31;
 
 fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
-    let (rows, cols) = (matrix.rows(), matrix.cols());
-    let padded = cols.next_multiple_of(COLUMN_PADDING);
-    let row_bytes = padded / 4;
-    let bytes = PackedBytes::fill(rows * row_bytes, row_bytes, |row, bytes| {
-        let mut weights = vec![0i8; padded];
-        matrix.read_row(row, &mut weights[..cols]);
-        for (block, bytes) in weights
-            .chunks_exact(BLOCK)
-            .zip(bytes.chunks_exact_mut(BYTES))
-        {
+    let padded = matrix.cols().next_multiple_of(COLUMN_PADDING);
+    panels::pack(matrix, 1, padded, padded / 4, |weights, bytes| {
+        let (blocks, _) = weights.as_chunks::<BLOCK>();
+        for (block, bytes) in blocks.iter().zip(bytes.as_chunks_mut::<BYTES>().0) {
             for (b, byte) in bytes.iter_mut().enumerate() {
                 let code =
                     |plane: usize| (block[plane * BYTES + b] + 1).cast_unsigned() << (2 * plane);
                 *byte = code(0) | code(1) | code(2) | code(3);
             }
         }
-        Ok(())
-    })?;
-    Ok(Packed {
-        rows,
-        cols,
-        scale: matrix.scale(),
-        bytes,
     })
 }
 

@@ -180,17 +180,6 @@ pub struct Packed {
     pub(crate) bytes: PackedBytes,
 }
 
-impl Packed {
-    /// The blocks of a panel, where panels are blocks of `BLOCK` bytes for each `COLUMNS` columns and nothing else.
-    pub(crate) fn panel<const COLUMNS: usize, const BLOCK: usize>(
-        &self,
-        panel: usize,
-    ) -> &[[u8; BLOCK]] {
-        let blocks = self.cols.div_ceil(COLUMNS);
-        &self.bytes.bytes().as_chunks::<BLOCK>().0[panel * blocks..][..blocks]
-    }
-}
-
 /// Weights packed by one variant. To hold one is proof that the variant can run.
 pub trait PackedMatrix: Send + Sync {
     /// Shape, scale and bytes.

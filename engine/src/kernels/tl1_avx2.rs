@@ -17,16 +17,13 @@ use crate::activations::Activations;
 use crate::cpu::Avx2;
 use crate::cpu::x86_64::broadcast_u8x16;
 use crate::grid::Tile;
-use crate::panels::avx2::{BYTES, ROWS as TILE_ROWS, TOKENS, tile};
+use crate::panels::blocks::pack_blocks;
 use crate::panels::lut::{PAIRS, pair_index};
 use crate::panels::lut_avx2::{
-    Digits, HALF_ROWS, LOOK_UPS, ROWS, Table, byte_patterns, dot, place_of, row_of, split_nibbles,
-    store_step, tables,
+    self, Digits, HALF_ROWS, LOOK_UPS, ROWS, Table, byte_patterns, place_of, row_of, split_nibbles,
 };
-use crate::panels::{self, Codes, STEP};
 use crate::weights::TernaryMatrix;
 use std::arch::x86_64::*;
-use std::ops::Range;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
     name: "tl1-avx2",
@@ -42,7 +39,7 @@ static KERNEL: Kernel<Avx2> = Kernel {
     pack: Pack::Ternary(pack),
     row_block: ROWS,
     multiply: compiled_for!(Avx2, multiply),
-    unpack_row,
+    unpack_row: |packed, row, out| packed.unpack_row::<COLUMNS, BLOCK, _>(ROWS, row, out, weight),
 };
 
 /// Columns of a group.
@@ -57,71 +54,38 @@ const BLOCK: usize = 2 * HALF;
 const CHUNK: usize = 32 * COLUMNS;
 
 fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
-    let blocks = matrix.cols().div_ceil(COLUMNS);
-    let padded = blocks * COLUMNS;
-    panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
-        for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
-            for (half, bytes) in block.chunks_exact_mut(HALF).enumerate() {
-                for position in 0..HALF_ROWS {
-                    let row = half * HALF_ROWS + row_of(position);
-                    let columns = &weights[row * padded + k * COLUMNS..][..COLUMNS];
-                    for (group, weights) in columns.as_chunks::<GROUP>().0.iter().enumerate() {
-                        let index = pair_index(*weights);
-                        bytes[group / 2 * HALF_ROWS + position] |= index << (group % 2 * 4);
-                    }
+    pack_blocks::<COLUMNS, BLOCK>(matrix, ROWS, |rows, block| {
+        for (half, bytes) in block.chunks_exact_mut(HALF).enumerate() {
+            for position in 0..HALF_ROWS {
+                let row = half * HALF_ROWS + row_of(position);
+                let columns = rows.row::<COLUMNS>(row);
+                for (group, weights) in columns.as_chunks::<GROUP>().0.iter().enumerate() {
+                    let index = pair_index(*weights);
+                    bytes[group / 2 * HALF_ROWS + position] |= index << (group % 2 * 4);
                 }
             }
         }
     })
 }
 
-/// Writes a row as it will be multiplied.
-fn unpack_row(packed: &Packed, row: usize, out: &mut [f32]) {
-    let (half, position) = place_of(row % ROWS);
-    for (block, out) in packed
-        .panel::<COLUMNS, BLOCK>(row / ROWS)
-        .iter()
-        .zip(out.chunks_mut(COLUMNS))
-    {
-        let bytes = &block[half * HALF..][..HALF];
-        for (group, out) in out.chunks_mut(GROUP).enumerate() {
-            let index = bytes[group / 2 * HALF_ROWS + position] >> (group % 2 * 4) & 15;
-            for (pattern, out) in PAIRS.iter().zip(out) {
-                *out = f32::from(pattern[usize::from(index)]) * packed.scale;
-            }
-        }
-    }
+/// A weight of a block.
+fn weight(block: &[u8; BLOCK], row: usize, column: usize) -> i16 {
+    let (half, position) = place_of(row);
+    let group = column / GROUP;
+    let byte = block[half * HALF + group / 2 * HALF_ROWS + position];
+    PAIRS[column % GROUP][usize::from(byte >> (group % 2 * 4) & 15)]
 }
 
 #[target_feature(enable = "avx2")]
 fn multiply(_: Avx2, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
-    if out.tokens().len() == 1 {
-        let values = activations.int8(out.tokens().start);
-        let tables = tables(values, packed.cols.div_ceil(COLUMNS), &PAIRS);
-        panels::decode(packed, activations, out, |panel| {
-            dot(
-                packed.panel::<COLUMNS, BLOCK>(panel),
-                &tables,
-                |half, tables| look_up(half, tables),
-            )
-        });
-    } else {
-        panels::prefill::<TILE_ROWS, BYTES, 2, CHUNK, TOKENS>(
-            packed,
-            packed.cols.next_multiple_of(COLUMNS),
-            activations,
-            out,
-            |half, columns, codes| {
-                unpack(
-                    packed.panel::<COLUMNS, BLOCK>(half / 2),
-                    half % 2,
-                    columns,
-                    codes,
-                )
-            },
-            |codes, values, sums| tile(codes, values, sums),
-        );
-    }
+    lut_avx2::multiply::<GROUP, COLUMNS, BLOCK, HALF, CHUNK>(
+        packed,
+        activations,
+        out,
+        &PAIRS,
+        |half, tables| look_up(half, tables),
+        |half| unpack(half),
+    );
 }
 
 /// The sums of half a block.
@@ -138,31 +102,22 @@ fn look_up(half: &[u8; HALF], tables: &[Table; LOOK_UPS]) -> Digits {
     sums
 }
 
-/// Writes `w + 1` of some columns of half a panel, a multiple of a block from its start.
+/// `w + 1` of the columns of half a block.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn unpack(panel: &[[u8; BLOCK]], half: usize, columns: Range<usize>, codes: &mut [Codes<BYTES>]) {
+fn unpack(half: &[u8; HALF]) -> [__m256i; COLUMNS] {
     let weights = const { byte_patterns(&PAIRS, 1) }
         .each_ref()
         .map(|table| broadcast_u8x16(table));
-    let blocks = &panel[columns.start / COLUMNS..columns.end / COLUMNS];
-    let (first, second) = codes.split_at_mut(blocks.len() * (COLUMNS / STEP));
-    let (first, _) = first.as_chunks_mut::<{ COLUMNS / STEP }>();
-    let (second, _) = second.as_chunks_mut::<{ COLUMNS / STEP }>();
-    for ((block, first), second) in blocks.iter().zip(first).zip(second) {
-        let (vectors, _) = block.as_chunks::<HALF>().0[half].as_chunks::<32>();
-        let mut columns = [_mm256_setzero_si256(); COLUMNS];
-        for (pair, nibbles) in vectors[..LOOK_UPS / 2].iter().enumerate() {
-            for (index, indices) in split_nibbles(nibbles).into_iter().enumerate() {
-                let group = 2 * pair + index;
-                for (column, weights) in weights.iter().enumerate() {
-                    columns[group * GROUP + column] = _mm256_shuffle_epi8(*weights, indices);
-                }
+    let (vectors, _) = half.as_chunks::<32>();
+    let mut columns = [_mm256_setzero_si256(); COLUMNS];
+    for (pair, nibbles) in vectors[..LOOK_UPS / 2].iter().enumerate() {
+        for (index, indices) in split_nibbles(nibbles).into_iter().enumerate() {
+            let group = 2 * pair + index;
+            for (column, weights) in weights.iter().enumerate() {
+                columns[group * GROUP + column] = _mm256_shuffle_epi8(*weights, indices);
             }
         }
-        let (steps, _) = columns.as_chunks::<STEP>();
-        for ((columns, first), second) in steps.iter().zip(first).zip(second) {
-            store_step(columns, first, second);
-        }
     }
+    columns
 }

@@ -17,8 +17,9 @@ use crate::activations::Activations;
 use crate::cpu::Neon;
 use crate::cpu::aarch64::{load_i16x8, load_u8x16, prefetch, store_u8x16};
 use crate::grid::Tile;
+use crate::panels::blocks::pack_blocks;
+use crate::panels::neon_lut;
 use crate::panels::neon_lut::{GROUPS, ROWS, Tables, VECTORS, Words};
-use crate::panels::{self, neon_lut};
 use crate::weights::TernaryMatrix;
 use std::arch::aarch64::*;
 
@@ -36,7 +37,7 @@ static KERNEL: Kernel<Neon> = Kernel {
     pack: Pack::Ternary(pack),
     row_block: ROWS,
     multiply: compiled_for!(Neon, multiply),
-    unpack_row,
+    unpack_row: |packed, row, out| packed.unpack_row::<COLUMNS, BLOCK, _>(ROWS, row, out, weight),
 };
 
 /// Columns of a group.
@@ -49,36 +50,22 @@ const BLOCK: usize = ROWS * GROUPS / 2;
 const RADIX: i16 = 32;
 
 fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
-    let blocks = matrix.cols().div_ceil(COLUMNS);
-    let padded = blocks * COLUMNS;
-    panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
-        for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
-            for (index, byte) in block.iter_mut().enumerate() {
-                let (pairs, row) = (index / ROWS, index % ROWS);
-                let columns = &weights[row * padded + k * COLUMNS + pairs * 2 * PAIR..];
-                let code =
-                    |pair: usize| 3 * (columns[pair * PAIR] + 1) + columns[pair * PAIR + 1] + 1;
-                *byte = (code(0) | code(1) << 4).cast_unsigned();
-            }
+    pack_blocks::<COLUMNS, BLOCK>(matrix, ROWS, |rows, block| {
+        for (index, byte) in block.iter_mut().enumerate() {
+            let (pairs, row) = (index / ROWS, index % ROWS);
+            let columns = &rows.row::<COLUMNS>(row)[pairs * 2 * PAIR..];
+            let code = |pair: usize| 3 * (columns[pair * PAIR] + 1) + columns[pair * PAIR + 1] + 1;
+            *byte = (code(0) | code(1) << 4).cast_unsigned();
         }
     })
 }
 
-/// Writes a row as it will be multiplied.
-fn unpack_row(packed: &Packed, row: usize, out: &mut [f32]) {
-    for (block, out) in packed
-        .panel::<COLUMNS, BLOCK>(row / ROWS)
-        .iter()
-        .zip(out.chunks_mut(COLUMNS))
-    {
-        for (column, out) in out.iter_mut().enumerate() {
-            let (pair, place) = (column / PAIR, column % PAIR);
-            let byte = block[pair / 2 * ROWS + row % ROWS];
-            let index = byte >> (4 * (pair % 2)) & 15;
-            let code = if place == 0 { index / 3 } else { index % 3 };
-            *out = (f32::from(code) - 1.0) * packed.scale;
-        }
-    }
+/// A weight of a block.
+fn weight(block: &[u8; BLOCK], row: usize, column: usize) -> i8 {
+    let (pair, place) = (column / PAIR, column % PAIR);
+    let index = block[pair / 2 * ROWS + row] >> (4 * (pair % 2)) & 15;
+    let code = if place == 0 { index / 3 } else { index % 3 };
+    code.cast_signed() - 1
 }
 
 #[target_feature(enable = "neon")]
@@ -91,7 +78,7 @@ fn multiply(_: Neon, packed: &Packed, activations: &Activations, out: &mut Tile<
         |values, tables| fill(values, tables),
         |panel, blocks, tables, sums| {
             look_up(
-                &packed.panel::<COLUMNS, BLOCK>(panel)[blocks],
+                &packed.blocks::<COLUMNS, BLOCK>(panel)[blocks],
                 stride,
                 tables,
                 sums,

@@ -12,7 +12,7 @@ use super::matrix::{Kernel, Pack};
 use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::Activations;
 use crate::grid::Tile;
-use crate::panels;
+use crate::panels::blocks::pack_blocks;
 use crate::panels::lut::{Groups, PAIRS, pair_index};
 use crate::weights::TernaryMatrix;
 use std::ops::Range;
@@ -31,7 +31,7 @@ static KERNEL: Kernel<()> = Kernel {
     pack: Pack::Ternary(pack),
     row_block: 1,
     multiply,
-    unpack_row,
+    unpack_row: |packed, row, out| packed.unpack_row::<COLUMNS, BLOCK, _>(1, row, out, weight),
 };
 
 /// Columns of a group.
@@ -44,25 +44,12 @@ const COLUMNS: usize = GROUPS * GROUP;
 const BLOCK: usize = GROUPS / 2;
 
 fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
-    let blocks = matrix.cols().div_ceil(COLUMNS);
-    panels::pack(
-        matrix,
-        1,
-        blocks * COLUMNS,
-        blocks * BLOCK,
-        |weights, bytes| {
-            let (pairs, _) = weights.as_chunks::<{ 2 * GROUP }>();
-            for (columns, byte) in pairs.iter().zip(bytes) {
-                let [a, b, c, d] = *columns;
-                *byte = pair_index([a, b]) | pair_index([c, d]) << 4;
-            }
-        },
-    )
-}
-
-/// The blocks of a row.
-fn row(packed: &Packed, index: usize) -> &[[u8; BLOCK]] {
-    packed.panel::<COLUMNS, BLOCK>(index)
+    pack_blocks::<COLUMNS, BLOCK>(matrix, 1, |rows, block| {
+        let (pairs, _) = rows.row::<COLUMNS>(0).as_chunks::<{ 2 * GROUP }>();
+        for ([a, b, c, d], byte) in pairs.iter().zip(block) {
+            *byte = pair_index([*a, *b]) | pair_index([*c, *d]) << 4;
+        }
+    })
 }
 
 fn multiply((): (), packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
@@ -72,19 +59,15 @@ fn multiply((): (), packed: &Packed, activations: &Activations, out: &mut Tile<'
         block: GROUPS,
     };
     groups.multiply(packed, activations, out, |index, groups, indices| {
-        unpack(row(packed, index), groups, indices);
+        unpack(packed.blocks::<COLUMNS, BLOCK>(index), groups, indices);
     });
 }
 
-/// Writes a row as it will be multiplied.
-fn unpack_row(packed: &Packed, index: usize, out: &mut [f32]) {
-    let mut indices = vec![0; packed.cols.div_ceil(COLUMNS) * GROUPS];
-    unpack(row(packed, index), 0..indices.len(), &mut indices);
-    for (index, out) in indices.into_iter().zip(out.chunks_mut(GROUP)) {
-        for (pattern, out) in PAIRS.iter().zip(out) {
-            *out = f32::from(pattern[usize::from(index)]) * packed.scale;
-        }
-    }
+/// A weight of a block.
+fn weight(block: &[u8; BLOCK], _: usize, column: usize) -> i16 {
+    let group = column / GROUP;
+    let index = block[group / 2] >> (group % 2 * 4) & 15;
+    PAIRS[column % GROUP][usize::from(index)]
 }
 
 /// Writes the indices of some groups of a row.

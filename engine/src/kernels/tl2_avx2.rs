@@ -24,16 +24,13 @@ use crate::activations::Activations;
 use crate::cpu::Avx2;
 use crate::cpu::x86_64::{broadcast_u8x16, load_u8x32};
 use crate::grid::Tile;
-use crate::panels::avx2::{BYTES, ROWS as TILE_ROWS, TOKENS, tile};
+use crate::panels::blocks::pack_blocks;
 use crate::panels::lut::{TRIPLES, triple_index};
 use crate::panels::lut_avx2::{
-    Digits, HALF_ROWS, LOOK_UPS, ROWS, Table, byte_patterns, dot, place_of, row_of, split_nibbles,
-    store_step, tables,
+    self, Digits, HALF_ROWS, LOOK_UPS, ROWS, Table, byte_patterns, place_of, row_of, split_nibbles,
 };
-use crate::panels::{self, Codes, STEP};
 use crate::weights::TernaryMatrix;
 use std::arch::x86_64::*;
-use std::ops::Range;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
     name: "tl2-avx2",
@@ -49,7 +46,7 @@ static KERNEL: Kernel<Avx2> = Kernel {
     pack: Pack::Ternary(pack),
     row_block: ROWS,
     multiply: compiled_for!(Avx2, multiply),
-    unpack_row,
+    unpack_row: |packed, row, out| packed.unpack_row::<COLUMNS, BLOCK, _>(ROWS, row, out, weight),
 };
 
 /// Columns of a group.
@@ -64,75 +61,42 @@ const BLOCK: usize = 2 * HALF;
 const CHUNK: usize = 21 * COLUMNS;
 
 fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
-    let blocks = matrix.cols().div_ceil(COLUMNS);
-    let padded = blocks * COLUMNS;
-    panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
-        for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
-            for (half, bytes) in block.chunks_exact_mut(HALF).enumerate() {
-                for position in 0..HALF_ROWS {
-                    let row = half * HALF_ROWS + row_of(position);
-                    let columns = &weights[row * padded + k * COLUMNS..][..COLUMNS];
-                    for (group, weights) in columns.as_chunks::<GROUP>().0.iter().enumerate() {
-                        let (negative, index) = triple_index(*weights);
-                        bytes[group / 2 * HALF_ROWS + position] |= index << (group % 2 * 4);
-                        bytes[4 * HALF_ROWS + position] |= u8::from(negative) << (7 - group);
-                    }
+    pack_blocks::<COLUMNS, BLOCK>(matrix, ROWS, |rows, block| {
+        for (half, bytes) in block.chunks_exact_mut(HALF).enumerate() {
+            for position in 0..HALF_ROWS {
+                let row = half * HALF_ROWS + row_of(position);
+                let columns = rows.row::<COLUMNS>(row);
+                for (group, weights) in columns.as_chunks::<GROUP>().0.iter().enumerate() {
+                    let (negative, index) = triple_index(*weights);
+                    bytes[group / 2 * HALF_ROWS + position] |= index << (group % 2 * 4);
+                    bytes[4 * HALF_ROWS + position] |= u8::from(negative) << (7 - group);
                 }
             }
         }
     })
 }
 
-/// Writes a row as it will be multiplied.
-fn unpack_row(packed: &Packed, row: usize, out: &mut [f32]) {
-    let (half, position) = place_of(row % ROWS);
-    for (block, out) in packed
-        .panel::<COLUMNS, BLOCK>(row / ROWS)
-        .iter()
-        .zip(out.chunks_mut(COLUMNS))
-    {
-        let bytes = &block[half * HALF..][..HALF];
-        for (group, out) in out.chunks_mut(GROUP).enumerate() {
-            let index = bytes[group / 2 * HALF_ROWS + position] >> (group % 2 * 4) & 15;
-            let negative = bytes[4 * HALF_ROWS + position] >> (7 - group) & 1 != 0;
-            let sign = if negative { -1 } else { 1 };
-            for (pattern, out) in TRIPLES.iter().zip(out) {
-                let w = sign * pattern[usize::from(index)];
-                *out = f32::from(w) * packed.scale;
-            }
-        }
-    }
+/// A weight of a block.
+fn weight(block: &[u8; BLOCK], row: usize, column: usize) -> i16 {
+    let (half, position) = place_of(row);
+    let bytes = &block[half * HALF..][..HALF];
+    let group = column / GROUP;
+    let index = bytes[group / 2 * HALF_ROWS + position] >> (group % 2 * 4) & 15;
+    let weight = TRIPLES[column % GROUP][usize::from(index)];
+    let negative = bytes[4 * HALF_ROWS + position] >> (7 - group) & 1 != 0;
+    if negative { -weight } else { weight }
 }
 
 #[target_feature(enable = "avx2")]
 fn multiply(_: Avx2, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
-    if out.tokens().len() == 1 {
-        let values = activations.int8(out.tokens().start);
-        let tables = tables(values, packed.cols.div_ceil(COLUMNS), &TRIPLES);
-        panels::decode(packed, activations, out, |panel| {
-            dot(
-                packed.panel::<COLUMNS, BLOCK>(panel),
-                &tables,
-                |half, tables| look_up(half, tables),
-            )
-        });
-    } else {
-        panels::prefill::<TILE_ROWS, BYTES, 2, CHUNK, TOKENS>(
-            packed,
-            packed.cols.next_multiple_of(COLUMNS),
-            activations,
-            out,
-            |half, columns, codes| {
-                unpack(
-                    packed.panel::<COLUMNS, BLOCK>(half / 2),
-                    half % 2,
-                    columns,
-                    codes,
-                )
-            },
-            |codes, values, sums| tile(codes, values, sums),
-        );
-    }
+    lut_avx2::multiply::<GROUP, COLUMNS, BLOCK, HALF, CHUNK>(
+        packed,
+        activations,
+        out,
+        &TRIPLES,
+        |half, tables| look_up(half, tables),
+        |half| unpack(half),
+    );
 }
 
 /// The signs of eight groups in turn, one in the top bit of each byte, no byte zero. Shifts of 16 bits do: what enters the
@@ -170,35 +134,26 @@ fn look_up(half: &[u8; HALF], tables: &[Table; LOOK_UPS]) -> Digits {
     sums
 }
 
-/// Writes `w + 1` of some columns of half a panel, a multiple of a block from its start.
+/// `w + 1` of the columns of half a block.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn unpack(panel: &[[u8; BLOCK]], half: usize, columns: Range<usize>, codes: &mut [Codes<BYTES>]) {
+fn unpack(half: &[u8; HALF]) -> [__m256i; COLUMNS] {
     let one = _mm256_set1_epi8(1);
     let weights = const { byte_patterns(&TRIPLES, 0) }
         .each_ref()
         .map(|table| broadcast_u8x16(table));
-    let blocks = &panel[columns.start / COLUMNS..columns.end / COLUMNS];
-    let (first, second) = codes.split_at_mut(blocks.len() * (COLUMNS / STEP));
-    let (first, _) = first.as_chunks_mut::<{ COLUMNS / STEP }>();
-    let (second, _) = second.as_chunks_mut::<{ COLUMNS / STEP }>();
-    for ((block, first), second) in blocks.iter().zip(first).zip(second) {
-        let (vectors, _) = block.as_chunks::<HALF>().0[half].as_chunks::<32>();
-        let signs = signs(&vectors[4]);
-        let mut columns = [one; COLUMNS];
-        for (pair, nibbles) in vectors[..LOOK_UPS / 2].iter().enumerate() {
-            for (index, indices) in split_nibbles(nibbles).into_iter().enumerate() {
-                let group = 2 * pair + index;
-                for (column, weights) in weights.iter().enumerate() {
-                    let size = _mm256_shuffle_epi8(*weights, indices);
-                    let w = _mm256_sign_epi8(size, signs[group]);
-                    columns[group * GROUP + column] = _mm256_add_epi8(w, one);
-                }
+    let (vectors, _) = half.as_chunks::<32>();
+    let signs = signs(&vectors[4]);
+    let mut columns = [one; COLUMNS];
+    for (pair, nibbles) in vectors[..LOOK_UPS / 2].iter().enumerate() {
+        for (index, indices) in split_nibbles(nibbles).into_iter().enumerate() {
+            let group = 2 * pair + index;
+            for (column, weights) in weights.iter().enumerate() {
+                let size = _mm256_shuffle_epi8(*weights, indices);
+                let w = _mm256_sign_epi8(size, signs[group]);
+                columns[group * GROUP + column] = _mm256_add_epi8(w, one);
             }
         }
-        let (steps, _) = columns.as_chunks::<STEP>();
-        for ((columns, first), second) in steps.iter().zip(first).zip(second) {
-            store_step(columns, first, second);
-        }
     }
+    columns
 }

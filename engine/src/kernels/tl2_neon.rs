@@ -21,8 +21,9 @@ use crate::activations::Activations;
 use crate::cpu::Neon;
 use crate::cpu::aarch64::{cmtst, load_i16x8, load_u8x16, prefetch, store_u8x16};
 use crate::grid::Tile;
+use crate::panels::blocks::pack_blocks;
+use crate::panels::neon_lut;
 use crate::panels::neon_lut::{GROUPS, ROWS, Table, Tables, VECTORS, Words};
-use crate::panels::{self, neon_lut};
 use crate::weights::TernaryMatrix;
 use std::arch::aarch64::*;
 
@@ -40,7 +41,7 @@ static KERNEL: Kernel<Neon> = Kernel {
     pack: Pack::Ternary(pack),
     row_block: ROWS,
     multiply: compiled_for!(Neon, multiply),
-    unpack_row,
+    unpack_row: |packed, row, out| packed.unpack_row::<COLUMNS, BLOCK, _>(ROWS, row, out, weight),
 };
 
 /// Columns of a group.
@@ -54,46 +55,26 @@ const RADIX: i16 = 28;
 /// 2^15 / 28: a rounding high multiplication by it divides by 28, and what is left of -384 to 384 is -14 to 14.
 const RECIPROCAL: i16 = 1170;
 
-/// Weight `place` of the triple whose number is `n`.
-fn weight(n: i8, place: usize) -> i8 {
-    let codes = n + 13;
-    [codes / 9, codes / 3 % 3, codes % 3][place] - 1
-}
-
 fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
-    let blocks = matrix.cols().div_ceil(COLUMNS);
-    let padded = blocks * COLUMNS;
-    panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
-        for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
-            for row in 0..ROWS {
-                let columns = &weights[row * padded + k * COLUMNS..][..COLUMNS];
-                for (t, w) in columns.as_chunks::<TRIPLE>().0.iter().enumerate() {
-                    let n = 9 * w[0] + 3 * w[1] + w[2];
-                    block[row] |= u8::from(n < 0) << t;
-                    block[(1 + t / 2) * ROWS + row] |= n.unsigned_abs() << (4 * (t % 2));
-                }
+    pack_blocks::<COLUMNS, BLOCK>(matrix, ROWS, |rows, block| {
+        for row in 0..ROWS {
+            let columns = rows.row::<COLUMNS>(row);
+            for (t, w) in columns.as_chunks::<TRIPLE>().0.iter().enumerate() {
+                let n = 9 * w[0] + 3 * w[1] + w[2];
+                block[row] |= u8::from(n < 0) << t;
+                block[(1 + t / 2) * ROWS + row] |= n.unsigned_abs() << (4 * (t % 2));
             }
         }
     })
 }
 
-/// Writes a row as it will be multiplied.
-fn unpack_row(packed: &Packed, row: usize, out: &mut [f32]) {
-    let row_in_panel = row % ROWS;
-    for (block, out) in packed
-        .panel::<COLUMNS, BLOCK>(row / ROWS)
-        .iter()
-        .zip(out.chunks_mut(COLUMNS))
-    {
-        for (column, out) in out.iter_mut().enumerate() {
-            let (t, place) = (column / TRIPLE, column % TRIPLE);
-            let byte = block[(1 + t / 2) * ROWS + row_in_panel];
-            let size = (byte >> (4 * (t % 2)) & 15).cast_signed();
-            let negative = block[row_in_panel] >> t & 1 == 1;
-            let n = if negative { -size } else { size };
-            *out = f32::from(weight(n, place)) * packed.scale;
-        }
-    }
+/// A weight of a block.
+fn weight(block: &[u8; BLOCK], row: usize, column: usize) -> i8 {
+    let (t, place) = (column / TRIPLE, column % TRIPLE);
+    let size = (block[(1 + t / 2) * ROWS + row] >> (4 * (t % 2)) & 15).cast_signed();
+    let negative = block[row] >> t & 1 == 1;
+    let codes = if negative { 13 - size } else { 13 + size };
+    [codes / 9, codes / 3 % 3, codes % 3][place] - 1
 }
 
 #[target_feature(enable = "neon")]
@@ -106,7 +87,7 @@ fn multiply(_: Neon, packed: &Packed, activations: &Activations, out: &mut Tile<
         |values, tables| fill(values, tables),
         |panel, blocks, tables, sums| {
             look_up(
-                &packed.panel::<COLUMNS, BLOCK>(panel)[blocks],
+                &packed.blocks::<COLUMNS, BLOCK>(panel)[blocks],
                 stride,
                 tables,
                 sums,

@@ -14,7 +14,7 @@ use super::matrix::{Kernel, Pack};
 use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::Activations;
 use crate::grid::Tile;
-use crate::panels;
+use crate::panels::blocks::pack_blocks;
 use crate::panels::lut::{ENTRIES, Groups, SIGNED_TRIPLES, triple_index};
 use crate::weights::TernaryMatrix;
 use std::ops::Range;
@@ -33,7 +33,7 @@ static KERNEL: Kernel<()> = Kernel {
     pack: Pack::Ternary(pack),
     row_block: 1,
     multiply,
-    unpack_row,
+    unpack_row: |packed, row, out| packed.unpack_row::<COLUMNS, BLOCK, _>(1, row, out, weight),
 };
 
 /// Columns of a group.
@@ -46,29 +46,14 @@ const COLUMNS: usize = GROUPS * GROUP;
 const BLOCK: usize = 5;
 
 fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
-    let blocks = matrix.cols().div_ceil(COLUMNS);
-    panels::pack(
-        matrix,
-        1,
-        blocks * COLUMNS,
-        blocks * BLOCK,
-        |weights, bytes| {
-            let (columns, _) = weights.as_chunks::<COLUMNS>();
-            let (bytes, _) = bytes.as_chunks_mut::<BLOCK>();
-            for (columns, bytes) in columns.iter().zip(bytes) {
-                for (group, weights) in columns.as_chunks::<GROUP>().0.iter().enumerate() {
-                    let (negative, index) = triple_index(*weights);
-                    bytes[group / 2] |= index << (group % 2 * 4);
-                    bytes[4] |= u8::from(negative) << group;
-                }
-            }
-        },
-    )
-}
-
-/// The blocks of a row.
-fn row(packed: &Packed, index: usize) -> &[[u8; BLOCK]] {
-    packed.panel::<COLUMNS, BLOCK>(index)
+    pack_blocks::<COLUMNS, BLOCK>(matrix, 1, |rows, block| {
+        let (groups, _) = rows.row::<COLUMNS>(0).as_chunks::<GROUP>();
+        for (group, weights) in groups.iter().enumerate() {
+            let (negative, index) = triple_index(*weights);
+            block[group / 2] |= index << (group % 2 * 4);
+            block[4] |= u8::from(negative) << group;
+        }
+    })
 }
 
 fn multiply((): (), packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
@@ -78,19 +63,16 @@ fn multiply((): (), packed: &Packed, activations: &Activations, out: &mut Tile<'
         block: GROUPS,
     };
     groups.multiply(packed, activations, out, |index, groups, indices| {
-        unpack(row(packed, index), groups, indices);
+        unpack(packed.blocks::<COLUMNS, BLOCK>(index), groups, indices);
     });
 }
 
-/// Writes a row as it will be multiplied.
-fn unpack_row(packed: &Packed, index: usize, out: &mut [f32]) {
-    let mut indices = vec![0; packed.cols.div_ceil(COLUMNS) * GROUPS];
-    unpack(row(packed, index), 0..indices.len(), &mut indices);
-    for (index, out) in indices.into_iter().zip(out.chunks_mut(GROUP)) {
-        for (pattern, out) in SIGNED_TRIPLES.iter().zip(out) {
-            *out = f32::from(pattern[usize::from(index)]) * packed.scale;
-        }
-    }
+/// A weight of a block.
+fn weight(block: &[u8; BLOCK], _: usize, column: usize) -> i16 {
+    let group = column / GROUP;
+    let negative = block[4] >> group & 1;
+    let index = negative << 4 | block[group / 2] >> (group % 2 * 4) & 15;
+    SIGNED_TRIPLES[column % GROUP][usize::from(index)]
 }
 
 /// Writes sign and index of some groups of a row as indices into tables of twice [`ENTRIES`].

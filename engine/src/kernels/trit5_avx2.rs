@@ -117,7 +117,7 @@ fn multiply(_: Avx2, packed: &Packed, activations: &Activations, out: &mut Tile<
             dot(panel(packed, index), &unsigned, sum)
         });
     } else {
-        panels::prefill::<ROWS, BYTES, 1, CHUNK_COLUMNS, TOKENS>(
+        panels::prefill::<ROWS, BYTES, 1, CHUNK_COLUMNS, TOKENS, 1>(
             packed,
             packed.cols.next_multiple_of(COLUMNS),
             activations,

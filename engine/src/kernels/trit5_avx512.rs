@@ -21,10 +21,10 @@ use crate::cpu::avx512::{broadcast_i8x4_512, load_u8x64, store_i32x16, store_u8x
 use crate::cpu::x86_64::prefetch;
 use crate::grid::Tile;
 use crate::panels::avx512_vnni::{BYTES, ROWS, TOKENS, tile};
+use crate::panels::blocks::pack_blocks;
 use crate::panels::{self, Codes, STEP};
 use crate::weights::TernaryMatrix;
 use std::arch::x86_64::*;
-use std::ops::Range;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
     name: "trit5-avx512",
@@ -40,7 +40,7 @@ static KERNEL: Kernel<Avx512Vbmi> = Kernel {
     pack: Pack::Ternary(pack),
     row_block: ROWS,
     multiply: compiled_for!(Avx512Vbmi, multiply),
-    unpack_row,
+    unpack_row: |packed, row, out| packed.unpack_row::<COLUMNS, BLOCK, _>(ROWS, row, out, weight),
 };
 
 /// Trits of a byte.
@@ -122,57 +122,36 @@ const FIFTH: [u8; HALF] = {
 };
 
 fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
-    let blocks = matrix.cols().div_ceil(COLUMNS);
-    let padded = blocks * COLUMNS;
-    panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
-        for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
-            for (index, byte) in block.iter_mut().enumerate() {
-                let (row, b) = (index / STEP, index % STEP);
-                let columns = &weights[row * padded + k * COLUMNS..][..COLUMNS];
-                *byte = encode(std::array::from_fn(|plane| columns[plane * STEP + b]));
-            }
+    pack_blocks::<COLUMNS, BLOCK>(matrix, ROWS, |rows, block| {
+        for (index, byte) in block.iter_mut().enumerate() {
+            let (row, b) = (index / STEP, index % STEP);
+            let columns = rows.row::<COLUMNS>(row);
+            *byte = encode(std::array::from_fn(|plane| columns[plane * STEP + b]));
         }
     })
 }
 
-/// Writes a row as it will be multiplied.
-fn unpack_row(packed: &Packed, row: usize, out: &mut [f32]) {
-    for (block, out) in packed
-        .panel::<COLUMNS, BLOCK>(row / ROWS)
-        .iter()
-        .zip(out.chunks_mut(COLUMNS))
-    {
-        let lane = &block[row % ROWS * STEP..][..STEP];
-        for (column, out) in out.iter_mut().enumerate() {
-            let byte = lane[column % STEP];
-            let code = match column / STEP {
-                4 => FIFTH[usize::from(byte) % HALF],
-                plane => FOUR[usize::from(byte & !SIGN)] >> (2 * plane) & 3,
-            };
-            let sign = if byte & SIGN == 0 { 1.0 } else { -1.0 };
-            *out = (f32::from(code) - 1.0) * sign * packed.scale;
-        }
-    }
+/// A weight of a block.
+fn weight(block: &[u8; BLOCK], row: usize, column: usize) -> i8 {
+    let byte = block[row * STEP + column % STEP];
+    let code = match column / STEP {
+        4 => FIFTH[usize::from(byte) % HALF],
+        plane => FOUR[usize::from(byte & !SIGN)] >> (2 * plane) & 3,
+    };
+    let weight = code.cast_signed() - 1;
+    if byte & SIGN == 0 { weight } else { -weight }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni")]
 fn multiply(_: Avx512Vbmi, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
-    if out.tokens().len() == 1 {
-        let token = out.tokens().start;
-        let (values, sum) = (activations.int8(token), activations.sum(token));
-        panels::decode(packed, activations, out, |index| {
-            dot(packed.panel::<COLUMNS, BLOCK>(index), values, sum)
-        });
-    } else {
-        panels::prefill::<ROWS, BYTES, 1, CHUNK, TOKENS>(
-            packed,
-            packed.cols.div_ceil(COLUMNS) * COLUMNS,
-            activations,
-            out,
-            |index, columns, codes| unpack(packed.panel::<COLUMNS, BLOCK>(index), columns, codes),
-            |codes, values, sums| tile(codes, values, sums),
-        );
-    }
+    panels::multiply::<ROWS, BYTES, COLUMNS, BLOCK, CHUNK, TOKENS, 1>(
+        packed,
+        activations,
+        out,
+        |panel, values, sum| dot(panel, values, sum),
+        |blocks, codes| unpack(blocks, codes),
+        |codes, values, sums| tile(codes, values, sums),
+    );
 }
 
 /// The tables in registers.
@@ -262,13 +241,12 @@ fn dot(panel: &[[u8; BLOCK]], values: &[i8], sum: i32) -> [i32; ROWS] {
     result
 }
 
-/// Writes `w + 1` of some columns of a panel, a multiple of a block from its start.
+/// Writes `w + 1` of the columns of some blocks.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni")]
-fn unpack(panel: &[[u8; BLOCK]], columns: Range<usize>, codes: &mut [Codes<BYTES>]) {
+fn unpack(blocks: &[[u8; BLOCK]], codes: &mut [Codes<BYTES>]) {
     let tables = Tables::load();
     let low = _mm512_set1_epi8(0x03);
-    let blocks = &panel[columns.start / COLUMNS..];
     for (block, steps) in blocks.iter().zip(codes.as_chunks_mut::<TRITS>().0) {
         let (halves, _) = block.as_chunks::<64>();
         for (half, bytes) in halves.iter().enumerate() {

@@ -22,11 +22,11 @@ use crate::cpu::aarch64::{
     load_i8x16, load_u8x16, prefetch, smlal_high, smlal_low, store_i32x4, store_u8x16, triple_i8x16,
 };
 use crate::grid::Tile;
+use crate::panels::blocks::pack_blocks;
 use crate::panels::neon::{BYTES, MOST_COLUMNS, ROWS, TOKENS, WIDE, sum_lanes, tile};
 use crate::panels::{self, Codes};
 use crate::weights::TernaryMatrix;
 use std::arch::aarch64::*;
-use std::ops::Range;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
     name: "trit5-neon",
@@ -42,7 +42,7 @@ static KERNEL: Kernel<Neon> = Kernel {
     pack: Pack::Ternary(pack),
     row_block: ROWS,
     multiply: compiled_for!(Neon, multiply),
-    unpack_row,
+    unpack_row: |packed, row, out| packed.unpack_row::<COLUMNS, BLOCK, _>(ROWS, row, out, weight),
 };
 
 /// The least fraction less 128 whose first digit is that of +1.
@@ -63,52 +63,31 @@ const BLOCKS_PER_SUM: usize = 25;
 const AHEAD: usize = 8 << 10;
 
 fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
-    let blocks = matrix.cols().div_ceil(COLUMNS);
-    let padded = blocks * COLUMNS;
-    panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
-        for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
-            for (index, byte) in block.iter_mut().enumerate() {
-                let (row, b) = (index / PLANE, index % PLANE);
-                let columns = &weights[row * padded + k * COLUMNS..][..COLUMNS];
-                let code = base3::encode(std::array::from_fn(|plane| columns[plane * PLANE + b]));
-                *byte = code ^ SIGN;
-            }
+    pack_blocks::<COLUMNS, BLOCK>(matrix, ROWS, |rows, block| {
+        for (index, byte) in block.iter_mut().enumerate() {
+            let (row, b) = (index / PLANE, index % PLANE);
+            let columns = rows.row::<COLUMNS>(row);
+            let code = base3::encode(std::array::from_fn(|plane| columns[plane * PLANE + b]));
+            *byte = code ^ SIGN;
         }
     })
 }
 
-/// Writes a row as it will be multiplied.
-fn unpack_row(packed: &Packed, row: usize, out: &mut [f32]) {
-    for (block, out) in packed
-        .panel::<COLUMNS, BLOCK>(row / ROWS)
-        .iter()
-        .zip(out.chunks_mut(COLUMNS))
-    {
-        let bytes = &block[row % ROWS * PLANE..][..PLANE];
-        for (column, out) in out.iter_mut().enumerate() {
-            let weight = base3::decode(bytes[column % PLANE] ^ SIGN, column / PLANE);
-            *out = f32::from(weight) * packed.scale;
-        }
-    }
+/// A weight of a block.
+fn weight(block: &[u8; BLOCK], row: usize, column: usize) -> i8 {
+    base3::decode(block[row * PLANE + column % PLANE] ^ SIGN, column / PLANE)
 }
 
 #[target_feature(enable = "neon")]
 fn multiply(_: Neon, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
-    if out.tokens().len() == 1 {
-        let values = activations.int8(out.tokens().start);
-        panels::decode(packed, activations, out, |panel| {
-            dot(packed.panel::<COLUMNS, BLOCK>(panel), values)
-        });
-    } else {
-        panels::prefill_by::<ROWS, BYTES, 1, CHUNK, TOKENS, WIDE>(
-            packed,
-            packed.cols.next_multiple_of(COLUMNS),
-            activations,
-            out,
-            |panel, columns, codes| unpack(packed.panel::<COLUMNS, BLOCK>(panel), columns, codes),
-            |codes, values, sums| tile(codes, values, sums),
-        );
-    }
+    panels::multiply::<ROWS, BYTES, COLUMNS, BLOCK, CHUNK, TOKENS, WIDE>(
+        packed,
+        activations,
+        out,
+        |panel, values, _| dot(panel, values),
+        |blocks, codes| unpack(blocks, codes),
+        |codes, values, sums| tile(codes, values, sums),
+    );
 }
 
 /// The weights of the first digits of fractions less 128.
@@ -157,12 +136,11 @@ fn dot(panel: &[[u8; BLOCK]], values: &[i8]) -> [i32; ROWS] {
     result
 }
 
-/// Writes `w + 1` of some columns of a panel, a multiple of a block from its start.
+/// Writes `w + 1` of the columns of some blocks.
 #[inline]
 #[target_feature(enable = "neon")]
-fn unpack(panel: &[[u8; BLOCK]], columns: Range<usize>, codes: &mut [Codes<BYTES>]) {
+fn unpack(blocks: &[[u8; BLOCK]], codes: &mut [Codes<BYTES>]) {
     let one = vdupq_n_s8(1);
-    let blocks = &panel[columns.start / COLUMNS..];
     let (planes_of_rows, _) = codes.as_chunks_mut::<ROWS>();
     let (blocks_of_codes, _) = planes_of_rows.as_chunks_mut::<DIGITS>();
     for (block, codes) in blocks.iter().zip(blocks_of_codes) {

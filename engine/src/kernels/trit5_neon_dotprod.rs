@@ -31,11 +31,11 @@ use crate::cpu::aarch64::{
     load_i8x16, load_u8x16, prefetch, sdot_lane, store_i32x4, store_u8x16, triple_i8x16,
 };
 use crate::grid::Tile;
+use crate::panels::blocks::pack_blocks;
 use crate::panels::neon_dotprod::{BYTES, ROWS, TOKENS, VECTORS, tile};
 use crate::panels::{self, Codes, STEP};
 use crate::weights::TernaryMatrix;
 use std::arch::aarch64::*;
-use std::ops::Range;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
     name: "trit5-neon-dotprod",
@@ -51,7 +51,7 @@ static KERNEL: Kernel<NeonDotprod> = Kernel {
     pack: Pack::Ternary(pack),
     row_block: ROWS,
     multiply: compiled_for!(NeonDotprod, multiply),
-    unpack_row,
+    unpack_row: |packed, row, out| packed.unpack_row::<COLUMNS, BLOCK, _>(ROWS, row, out, weight),
 };
 
 /// Columns of a plane: a vector of activations.
@@ -72,54 +72,34 @@ const BLOCKS_PER_SUM: usize = 512;
 const AHEAD: usize = 8 << 10;
 
 fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
-    let blocks = matrix.cols().div_ceil(COLUMNS);
-    let padded = blocks * COLUMNS;
-    panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
-        for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
-            for (index, byte) in block.iter_mut().enumerate() {
-                let (part, row, b) = (index / PART, index % PART / STEP, index % STEP);
-                let columns = &weights[row * padded + k * COLUMNS..][..COLUMNS];
-                let code = base3::encode(std::array::from_fn(|plane| {
-                    columns[plane * PLANE + part * STEP + b]
-                }));
-                *byte = code ^ SIGN;
-            }
+    pack_blocks::<COLUMNS, BLOCK>(matrix, ROWS, |rows, block| {
+        for (index, byte) in block.iter_mut().enumerate() {
+            let (part, row, b) = (index / PART, index % PART / STEP, index % STEP);
+            let columns = rows.row::<COLUMNS>(row);
+            let code = base3::encode(std::array::from_fn(|plane| {
+                columns[plane * PLANE + part * STEP + b]
+            }));
+            *byte = code ^ SIGN;
         }
     })
 }
 
-/// Writes a row as it will be multiplied.
-fn unpack_row(packed: &Packed, row: usize, out: &mut [f32]) {
-    for (block, out) in packed
-        .panel::<COLUMNS, BLOCK>(row / ROWS)
-        .iter()
-        .zip(out.chunks_mut(COLUMNS))
-    {
-        for (column, out) in out.iter_mut().enumerate() {
-            let (plane, part, b) = (column / PLANE, column % PLANE / STEP, column % STEP);
-            let byte = block[part * PART + row % ROWS * STEP + b];
-            *out = f32::from(base3::decode(byte ^ SIGN, plane)) * packed.scale;
-        }
-    }
+/// A weight of a block.
+fn weight(block: &[u8; BLOCK], row: usize, column: usize) -> i8 {
+    let (plane, part, b) = (column / PLANE, column % PLANE / STEP, column % STEP);
+    base3::decode(block[part * PART + row * STEP + b] ^ SIGN, plane)
 }
 
 #[target_feature(enable = "neon,dotprod")]
 fn multiply(_: NeonDotprod, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
-    if out.tokens().len() == 1 {
-        let values = activations.int8(out.tokens().start);
-        panels::decode(packed, activations, out, |panel| {
-            dot(packed.panel::<COLUMNS, BLOCK>(panel), values)
-        });
-    } else {
-        panels::prefill::<ROWS, BYTES, 1, CHUNK, TOKENS>(
-            packed,
-            packed.cols.next_multiple_of(COLUMNS),
-            activations,
-            out,
-            |panel, columns, codes| unpack(packed.panel::<COLUMNS, BLOCK>(panel), columns, codes),
-            |codes, values, sums| tile(codes, values, sums),
-        );
-    }
+    panels::multiply::<ROWS, BYTES, COLUMNS, BLOCK, CHUNK, TOKENS, 1>(
+        packed,
+        activations,
+        out,
+        |panel, values, _| dot(panel, values),
+        |blocks, codes| unpack(blocks, codes),
+        |codes, values, sums| tile(codes, values, sums),
+    );
 }
 
 /// Sums of `w * a` over the rows of a panel.
@@ -182,12 +162,11 @@ fn add_part<const K: usize>(
     }
 }
 
-/// Writes `w + 1` of some columns of a panel, a multiple of a block from its start.
+/// Writes `w + 1` of the columns of some blocks.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
-fn unpack(panel: &[[u8; BLOCK]], columns: Range<usize>, codes: &mut [Codes<BYTES>]) {
+fn unpack(blocks: &[[u8; BLOCK]], codes: &mut [Codes<BYTES>]) {
     let one = vdupq_n_s8(1);
-    let blocks = &panel[columns.start / COLUMNS..];
     let (blocks_of_steps, _) = codes.as_chunks_mut::<{ COLUMNS / STEP }>();
     for (block, steps) in blocks.iter().zip(blocks_of_steps) {
         let (parts, _) = block.as_chunks::<PART>();

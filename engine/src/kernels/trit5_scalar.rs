@@ -13,8 +13,8 @@ use super::matrix::{Kernel, Pack};
 use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::Activations;
 use crate::base3::{self, DIGITS};
-use crate::buffer::PackedBytes;
 use crate::grid::Tile;
+use crate::panels::blocks::pack_blocks;
 use crate::panels::portable;
 use crate::weights::TernaryMatrix;
 
@@ -32,63 +32,38 @@ static KERNEL: Kernel<()> = Kernel {
     pack: Pack::Ternary(pack),
     row_block: portable::ROWS,
     multiply,
-    unpack_row,
+    unpack_row: |packed, row, out| packed.unpack_row::<COLUMNS, BLOCK, _>(1, row, out, weight),
 };
 
 /// Bytes of a block.
-const BYTES: usize = 16;
+const BLOCK: usize = 16;
 /// Columns of a block.
-const COLUMNS: usize = BYTES * DIGITS;
+const COLUMNS: usize = BLOCK * DIGITS;
 
 fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
-    let (rows, cols) = (matrix.rows(), matrix.cols());
-    let row_bytes = cols.div_ceil(COLUMNS) * BYTES;
-    let bytes = PackedBytes::fill(rows * row_bytes, row_bytes, |row, bytes| {
-        let mut weights = vec![0i8; row_bytes * DIGITS];
-        matrix.read_row(row, &mut weights[..cols]);
-        for (block, bytes) in weights
-            .chunks_exact(COLUMNS)
-            .zip(bytes.chunks_exact_mut(BYTES))
-        {
-            for (b, byte) in bytes.iter_mut().enumerate() {
-                *byte = base3::encode(std::array::from_fn(|digit| block[digit * BYTES + b]));
-            }
+    pack_blocks::<COLUMNS, BLOCK>(matrix, 1, |rows, block| {
+        let columns = rows.row::<COLUMNS>(0);
+        for (b, byte) in block.iter_mut().enumerate() {
+            *byte = base3::encode(std::array::from_fn(|digit| columns[digit * BLOCK + b]));
         }
-        Ok(())
-    })?;
-    Ok(Packed {
-        rows,
-        cols,
-        scale: matrix.scale(),
-        bytes,
     })
 }
 
-/// The blocks of a row.
-fn row(packed: &Packed, index: usize) -> &[[u8; BYTES]] {
-    packed.panel::<COLUMNS, BYTES>(index)
+/// A weight of a block.
+fn weight(block: &[u8; BLOCK], _: usize, column: usize) -> i8 {
+    base3::decode(block[column % BLOCK], column / BLOCK)
 }
 
 fn multiply((): (), packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
     portable::multiply(packed, activations, out, |index, weights| {
-        unpack(row(packed, index), weights);
+        unpack(packed.blocks::<COLUMNS, BLOCK>(index), weights);
     });
 }
 
-/// Writes a row as it will be multiplied.
-fn unpack_row(packed: &Packed, index: usize, out: &mut [f32]) {
-    for (block, out) in row(packed, index).iter().zip(out.chunks_mut(COLUMNS)) {
-        for (column, out) in out.iter_mut().enumerate() {
-            let weight = base3::decode(block[column % BYTES], column / BYTES);
-            *out = f32::from(weight) * packed.scale;
-        }
-    }
-}
-
 /// Writes -1, 0 and +1 of the blocks of one row.
-fn unpack(blocks: &[[u8; BYTES]], out: &mut [i16]) {
+fn unpack(blocks: &[[u8; BLOCK]], out: &mut [i16]) {
     for (block, out) in blocks.iter().zip(out.as_chunks_mut::<COLUMNS>().0) {
-        let (digits, _) = out.as_chunks_mut::<BYTES>();
+        let (digits, _) = out.as_chunks_mut::<BLOCK>();
         // A factor for each digit, and not the fraction before it, so that the lanes make vectors.
         for (digit, power) in digits.iter_mut().zip([1u16, 3, 9, 27, 81]) {
             for (digit, byte) in digit.iter_mut().zip(block) {

@@ -10,7 +10,8 @@
 //!
 //! A plane of a block is thus four consecutive columns in the lane of their row: what a multiply-add of bytes takes at once.
 
-use super::{STEP, pack};
+use super::STEP;
+use super::blocks::pack_blocks;
 use crate::kernels::{PackError, Packed};
 use crate::weights::TernaryMatrix;
 
@@ -21,38 +22,22 @@ pub(crate) const COLUMNS: usize = 16;
 ///
 /// # Errors
 /// If the system gives no memory.
-pub(crate) fn pack_planes<const BLOCK: usize>(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
-    let blocks = matrix.cols().div_ceil(COLUMNS);
-    let padded = blocks * COLUMNS;
-    pack(
-        matrix,
-        BLOCK / STEP,
-        padded,
-        blocks * BLOCK,
-        |weights, bytes| {
-            for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
-                for (index, byte) in block.iter_mut().enumerate() {
-                    let (row, b) = (index / STEP, index % STEP);
-                    let columns = &weights[row * padded + k * COLUMNS..][..COLUMNS];
-                    let code = |plane: usize| {
-                        (columns[plane * STEP + b] + 1).cast_unsigned() << (2 * plane)
-                    };
-                    *byte = code(0) | code(1) | code(2) | code(3);
-                }
-            }
-        },
-    )
+pub(crate) fn pack<const BLOCK: usize>(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
+    pack_blocks::<COLUMNS, BLOCK>(matrix, BLOCK / STEP, |rows, block| {
+        for (index, byte) in block.iter_mut().enumerate() {
+            let (row, b) = (index / STEP, index % STEP);
+            let columns = rows.row::<COLUMNS>(row);
+            let code =
+                |plane: usize| (columns[plane * STEP + b] + 1).cast_unsigned() << (2 * plane);
+            *byte = code(0) | code(1) | code(2) | code(3);
+        }
+    })
 }
 
 /// Writes a row as it will be multiplied.
 pub(crate) fn unpack_row<const BLOCK: usize>(packed: &Packed, row: usize, out: &mut [f32]) {
-    let rows = BLOCK / STEP;
-    let panel = packed.panel::<COLUMNS, BLOCK>(row / rows);
-    for (block, out) in panel.iter().zip(out.chunks_mut(COLUMNS)) {
-        let lane = &block[row % rows * STEP..][..STEP];
-        for (column, out) in out.iter_mut().enumerate() {
-            let code = lane[column % STEP] >> (2 * (column / STEP)) & 3;
-            *out = (f32::from(code) - 1.0) * packed.scale;
-        }
-    }
+    packed.unpack_row::<COLUMNS, BLOCK, _>(BLOCK / STEP, row, out, |block, row, column| {
+        let byte = block[row * STEP + column % STEP];
+        (byte >> (2 * (column / STEP)) & 3).cast_signed() - 1
+    });
 }

@@ -36,11 +36,13 @@ pub(crate) fn multiply(
         activations,
         out,
         |panel, values| dot(panel, values, &widen),
-        |column, widened| {
-            let (halves, _) = widened.as_chunks_mut::<16>();
-            let w = widen(column);
-            store_f32x16(&mut halves[0], w[0]);
-            store_f32x16(&mut halves[1], w[1]);
+        |columns, widened| {
+            for (from, to) in columns.iter().zip(widened) {
+                let (halves, _) = to.as_chunks_mut::<16>();
+                let w = widen(from);
+                store_f32x16(&mut halves[0], w[0]);
+                store_f32x16(&mut halves[1], w[1]);
+            }
         },
         |weights, values, tokens, sums| match tokens {
             1 => tile_of::<1>(weights, values, sums),

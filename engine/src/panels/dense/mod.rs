@@ -108,7 +108,7 @@ pub(crate) fn after<const ROWS: usize>(
 }
 
 /// Multiplies the rows of `out` by its tokens, where columns lie one after the other. A step is as many columns as `V` holds
-/// activations. `dot(panel, values)` gives the sums of a panel for one token; `widen(column, widened)` gives a column in single
+/// activations. `dot(panel, values)` gives the sums of a panel for one token; `widen(columns, widened)` gives columns in single
 /// precision; `tile(widened, values, tokens, sums)` adds the products of some columns and the tokens of a register tile.
 #[inline(always)]
 pub(crate) fn multiply<
@@ -121,7 +121,7 @@ pub(crate) fn multiply<
     activations: &Activations,
     out: &mut Tile<'_>,
     mut dot: impl FnMut(&[[u16; ROWS]], &[f32]) -> [f32; ROWS],
-    mut widen: impl FnMut(&[u16; ROWS], &mut [f32; ROWS]),
+    mut widen: impl FnMut(&[[u16; ROWS]], &mut [[f32; ROWS]]),
     mut tile: impl FnMut(&[[f32; ROWS]], &[[V; TOKENS]], usize, &mut [[f32; ROWS]; TOKENS]),
 ) {
     if out.tokens().len() == 1 {
@@ -148,9 +148,7 @@ pub(crate) fn multiply<
             let next = after::<ROWS>(packed, index, columns.end, CHUNK * step);
             let weights = &panel(packed, index)[columns];
             let widened = &mut widened[..weights.len()];
-            for (from, to) in weights.iter().zip(&mut *widened) {
-                widen(from, to);
-            }
+            widen(weights, widened);
             for_tiles(&block, sums, next, |values, tokens, sums| {
                 tile(widened, values, tokens, sums)
             });

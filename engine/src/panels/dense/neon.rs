@@ -36,11 +36,13 @@ pub(crate) fn multiply(
         activations,
         out,
         |panel, values| dot(panel, values, &widen),
-        |column, widened| {
-            let (vectors, _) = widened.as_chunks_mut::<4>();
-            let w = widen(column);
-            for vector in 0..VECTORS {
-                store_f32x4(&mut vectors[vector], w[vector]);
+        |columns, widened| {
+            for (from, to) in columns.iter().zip(widened) {
+                let (vectors, _) = to.as_chunks_mut::<4>();
+                let w = widen(from);
+                for vector in 0..VECTORS {
+                    store_f32x4(&mut vectors[vector], w[vector]);
+                }
             }
         },
         |weights, values, tokens, sums| match tokens {
