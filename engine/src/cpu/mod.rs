@@ -1,15 +1,17 @@
 //! What this CPU can do, and values that prove it.
 //!
 //! A proof such as [`Avx2`] is handed out by [`Cpu`] alone, and only where the CPU has the feature. Packed weights hold the
-//! proof, which is what makes the one call from safe code into a `#[target_feature]` function sound.
+//! proof, which is what makes the call from safe code into a `#[target_feature]` function sound: see `entry.rs`.
 
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod aarch64;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
+pub(crate) mod entry;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86_64;
 
+pub(crate) use entry::entry;
 use std::fmt;
 
 /// Instruction-set features that kernels can ask for.
@@ -63,7 +65,7 @@ impl Feature {
     ];
 
     /// The usual lower-case name, as in `/proc/cpuinfo` or rustc's `target_feature`.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Feature::Avx2 => "avx2",
             Feature::Fma => "fma",
@@ -146,6 +148,22 @@ impl Cpu {
     }
 }
 
+/// A value that only a CPU with certain features hands out.
+pub(crate) trait Proof: Copy + Send + Sync + 'static {
+    /// The proof that `cpu` has the features.
+    ///
+    /// # Errors
+    /// [`Unsupported`] names the first feature that is missing.
+    fn of(cpu: &Cpu) -> Result<Self, Unsupported>;
+}
+
+/// The proof of nothing, which portable code asks for.
+impl Proof for () {
+    fn of(_: &Cpu) -> Result<Self, Unsupported> {
+        Ok(())
+    }
+}
+
 /// Defines the proofs: a type that only [`Cpu`] hands out, and only where all of its features were detected.
 macro_rules! proofs {
     ($($(#[$doc:meta])* $proof:ident, $method:ident: $($feature:ident),+;)+) => {
@@ -159,6 +177,12 @@ macro_rules! proofs {
             impl $proof {
                 /// The features this is the proof of.
                 pub const FEATURES: &[Feature] = &[$(Feature::$feature),+];
+            }
+
+            impl Proof for $proof {
+                fn of(cpu: &Cpu) -> Result<Self, Unsupported> {
+                    cpu.$method()
+                }
             }
         )+
 

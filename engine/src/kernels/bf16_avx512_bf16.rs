@@ -13,17 +13,16 @@
 //! rounded, which other variants of the family do not do. Decode is bound by memory, prefill by the multiply-adds: two vectors
 //! of rows by twelve tokens are 24 sums, and a chunk of a panel stays in the first-level cache for all tokens of a block.
 //! The instruction takes subnormal numbers for zero, which changes a product by less than 2^-126 times its other factor.
-#![expect(unsafe_code, reason = "calls across the target-feature boundary")]
 
-use super::{Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix};
+use super::matrix::{Kernel, Pack, compiled_for};
+use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::Activations;
+use crate::cpu::Avx512Bf16;
 use crate::cpu::x86_64::{broadcast_bf16x2, load_bf16x32, load_f32x16, prefetch, store_f32x16};
-use crate::cpu::{Avx512Bf16, Cpu};
 use crate::grid::Tile;
-use crate::panels::ahead::{ask_to_read, share};
+use crate::panels::dense;
 use crate::panels::dense::avx512::{ROWS, TOKENS};
-use crate::panels::dense::{self, Block, Format};
-use crate::weights::LinearWeights;
+use crate::weights::{self, LinearWeights};
 use std::arch::x86_64::*;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
@@ -33,11 +32,16 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 16.0,
     agreement: Agreement::RoundedToBf16(2.0),
     about: "bfloat16 dot products of pairs, activations rounded to bfloat16, 32 rows in lanes",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
 };
 
-/// Columns are padded to a multiple of this.
-const COLUMNS: usize = 8;
+static KERNEL: Kernel<Avx512Bf16> = Kernel {
+    pack: Pack::Linear(pack),
+    row_block: ROWS,
+    multiply: compiled_for!(Avx512Bf16, multiply),
+    unpack_row,
+};
+
 /// Decode: pairs of columns whose sums are kept apart, so that no dot product waits for the one before it.
 const APART: usize = 4;
 /// Prefill: pairs of columns multiplied by all tokens of a block before the next; 20 KiB of a panel, which with those of twelve
@@ -49,22 +53,9 @@ const AHEAD: usize = 8 << 10;
 /// Two columns of each row of a panel.
 type Pairs = [[u16; 2]; ROWS];
 
-struct Bf16Avx512Bf16 {
-    proof: Avx512Bf16,
-    /// Pairs of columns of a panel, padding included.
-    pairs: usize,
-    packed: Packed,
-}
-
-fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
-    let proof = cpu
-        .avx512_bf16()
-        .map_err(|missing| PackError::Unsupported {
-            variant: VARIANT.name,
-            missing,
-        })?;
-    let columns = weights.cols().next_multiple_of(COLUMNS);
-    let packed = dense::pack(weights, Format::Bf16, ROWS, columns, |rows, panel| {
+fn pack(weights: &LinearWeights) -> Result<Packed, PackError> {
+    dense::pack(weights, ROWS, weights::read_row_bf16, |rows, panel| {
+        let columns = rows.len() / ROWS;
         let pairs: &mut [Pairs] = bytemuck::cast_slice_mut(panel);
         for (k, pairs) in pairs.iter_mut().enumerate() {
             for (row, pair) in pairs.iter_mut().enumerate() {
@@ -72,74 +63,53 @@ fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
                 *pair = [rows[at], rows[at + 1]];
             }
         }
-    })?;
-    Ok(Box::new(Bf16Avx512Bf16 {
-        proof,
-        pairs: columns / 2,
-        packed,
-    }))
+    })
 }
 
-impl Bf16Avx512Bf16 {
-    fn panel(&self, panel: usize) -> &[Pairs] {
-        let pairs: &[Pairs] = bytemuck::cast_slice(self.bytes());
-        &pairs[panel * self.pairs..][..self.pairs]
-    }
-
-    /// The bytes of a chunk that lies after a pair of columns of a panel, less at the end of the matrix.
-    fn after(&self, panel: usize, pair: usize) -> &[u8] {
-        let first = (panel * self.pairs + pair) * size_of::<Pairs>();
-        let rest = &self.bytes()[first..];
-        &rest[..rest.len().min(size_of::<[Pairs; CHUNK]>())]
-    }
+fn panel(packed: &Packed, index: usize) -> &[Pairs] {
+    bytemuck::cast_slice(dense::panel::<ROWS>(packed, index))
 }
 
-impl PackedMatrix for Bf16Avx512Bf16 {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        ROWS
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        // SAFETY: `self.proof` exists only where these features were detected.
-        unsafe { multiply(self.proof, self, activations, out) }
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        for (pairs, out) in self.panel(row / ROWS).iter().zip(out.chunks_mut(2)) {
-            for (out, bits) in out.iter_mut().zip(pairs[row % ROWS]) {
-                *out = half::bf16::from_bits(bits).to_f32() * self.packed.scale;
-            }
+/// Writes a row as it will be multiplied.
+fn unpack_row(packed: &Packed, row: usize, out: &mut [f32]) {
+    for (pairs, out) in panel(packed, row / ROWS).iter().zip(out.chunks_mut(2)) {
+        for (out, bits) in out.iter_mut().zip(pairs[row % ROWS]) {
+            *out = half::bf16::from_bits(bits).to_f32() * packed.scale;
         }
     }
 }
 
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512bf16")]
-fn multiply(_: Avx512Bf16, matrix: &Bf16Avx512Bf16, activations: &Activations, out: &mut Tile<'_>) {
-    let packed = &matrix.packed;
+fn multiply(_: Avx512Bf16, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
     if out.tokens().len() == 1 {
         let values = activations.bf16(out.tokens().start);
-        dense::decode(packed, out, |panel| dot(matrix.panel(panel), values));
+        dense::decode(packed, out, |index| dot(panel(packed, index), values));
     } else {
         dense::prefill::<ROWS, TOKENS, CHUNK, i32>(
             packed,
-            matrix.pairs,
+            dense::columns(packed) / 2,
             out,
             |token, slot, values| {
                 let word = |pair: &[u16; 2]| i32::from_ne_bytes(bytemuck::cast(*pair));
                 dense::lay(activations.bf16(token), slot, values, word);
             },
-            |panel, pairs, block, sums| {
-                let next = matrix.after(panel, pairs.end);
-                tiles(&matrix.panel(panel)[pairs], &block, sums, next);
+            |index, pairs, block, sums| {
+                let next = dense::after::<ROWS>(packed, index, 2 * pairs.end, 2 * CHUNK);
+                let weights = &panel(packed, index)[pairs];
+                dense::for_tiles(&block, sums, next, |values, tokens, sums| match tokens {
+                    1 => tile_of::<1>(weights, values, sums),
+                    2 => tile_of::<2>(weights, values, sums),
+                    3 => tile_of::<3>(weights, values, sums),
+                    4 => tile_of::<4>(weights, values, sums),
+                    5 => tile_of::<5>(weights, values, sums),
+                    6 => tile_of::<6>(weights, values, sums),
+                    7 => tile_of::<7>(weights, values, sums),
+                    8 => tile_of::<8>(weights, values, sums),
+                    9 => tile_of::<9>(weights, values, sums),
+                    10 => tile_of::<10>(weights, values, sums),
+                    11 => tile_of::<11>(weights, values, sums),
+                    _ => tile_of::<TOKENS>(weights, values, sums),
+                });
             },
         );
     }
@@ -176,37 +146,6 @@ fn dot(panel: &[Pairs], values: &[[u16; 2]]) -> [f32; ROWS] {
         store_f32x16(&mut halves[half], _mm512_add_ps(two[0], two[1]));
     }
     result
-}
-
-/// Adds the products of some pairs of columns and the tokens of a block to the sums of its tiles. Meanwhile it asks for `next`,
-/// the weights that come after these.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512bf16")]
-fn tiles(
-    weights: &[Pairs],
-    block: &Block<'_, i32, TOKENS>,
-    sums: &mut [[[f32; ROWS]; TOKENS]],
-    next: &[u8],
-) {
-    let count = sums.len();
-    for (index, sums) in sums.iter_mut().enumerate() {
-        ask_to_read(share(next, index, count));
-        let (values, tokens) = block.tile(index);
-        match tokens {
-            1 => tile_of::<1>(weights, values, sums),
-            2 => tile_of::<2>(weights, values, sums),
-            3 => tile_of::<3>(weights, values, sums),
-            4 => tile_of::<4>(weights, values, sums),
-            5 => tile_of::<5>(weights, values, sums),
-            6 => tile_of::<6>(weights, values, sums),
-            7 => tile_of::<7>(weights, values, sums),
-            8 => tile_of::<8>(weights, values, sums),
-            9 => tile_of::<9>(weights, values, sums),
-            10 => tile_of::<10>(weights, values, sums),
-            11 => tile_of::<11>(weights, values, sums),
-            _ => tile_of::<TOKENS>(weights, values, sums),
-        }
-    }
 }
 
 /// A tile of `N` tokens. A call of its own, so that the registers are its own too.

@@ -3,11 +3,10 @@
 //! Layout: one row after the other, columns padded with zeros. Ternary weights are stored as -1, 0 and +1 and their scale is
 //! applied to the sum. A row is widened once for all tokens of a batch.
 
-use super::f16_scalar::dot;
-use super::{Agreement, Family, KernelVariant, PackResult, Packed, PackedMatrix};
-use crate::activations::{Activations, COLUMN_PADDING};
-use crate::buffer::PackedBytes;
-use crate::cpu::Cpu;
+use super::f16_scalar::{multiply_rows, pack_rows, row};
+use super::matrix::{Kernel, Pack};
+use super::{Agreement, Family, KernelVariant, PackError, Packed};
+use crate::activations::Activations;
 use crate::grid::Tile;
 use crate::weights::{self, LinearWeights};
 
@@ -18,67 +17,27 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 16.0,
     agreement: Agreement::Rounding(2.0),
     about: "portable Rust, bfloat16 weights, single-precision sums",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
 };
 
-struct Bf16Scalar {
-    padded: usize,
-    packed: Packed,
+static KERNEL: Kernel<()> = Kernel {
+    pack: Pack::Linear(pack),
+    row_block: 1,
+    multiply,
+    unpack_row,
+};
+
+fn pack(weights: &LinearWeights) -> Result<Packed, PackError> {
+    pack_rows(weights, weights::read_row_bf16)
 }
 
-fn pack(weights: &LinearWeights, _: &Cpu) -> PackResult {
-    let (rows, cols) = (weights.rows(), weights.cols());
-    let padded = cols.next_multiple_of(COLUMN_PADDING);
-    let bytes = PackedBytes::fill(rows * padded * 2, padded * 2, |row, bytes| {
-        weights::read_row_bf16(weights, row, &mut bytemuck::cast_slice_mut(bytes)[..cols])
-    })?;
-    let packed = Packed {
-        rows,
-        cols,
-        scale: weights.scale(),
-        bytes,
-    };
-    Ok(Box::new(Bf16Scalar { padded, packed }))
+fn multiply((): (), packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
+    multiply_rows(packed, activations, out, widen);
 }
 
-impl Bf16Scalar {
-    fn row(&self, row: usize) -> &[u16] {
-        &bytemuck::cast_slice(self.bytes())[row * self.padded..][..self.padded]
-    }
-}
-
-impl PackedMatrix for Bf16Scalar {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        1
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        let rows = out.cols();
-        let tokens = out.tokens();
-        let mut widened = vec![0.0f32; self.padded];
-        for (index, row) in rows.enumerate() {
-            for (to, from) in widened.iter_mut().zip(self.row(row)) {
-                *to = widen(*from);
-            }
-            for token in tokens.clone() {
-                out.token(token)[index] = dot(&widened, activations.f32(token)) * self.packed.scale;
-            }
-        }
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        for (to, from) in out.iter_mut().zip(self.row(row)) {
-            *to = widen(*from) * self.packed.scale;
-        }
+fn unpack_row(packed: &Packed, index: usize, out: &mut [f32]) {
+    for (to, from) in out.iter_mut().zip(row(packed, index)) {
+        *to = widen(*from) * packed.scale;
     }
 }
 

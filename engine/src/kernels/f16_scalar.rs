@@ -3,10 +3,10 @@
 //! Layout: rows one after the other, each padded to a multiple of 128 columns; little-endian halves as they are. Ternary
 //! weights are stored as -1, 0 and +1 and their scale is applied to the sum, so that no weight is rounded.
 
-use super::{Agreement, Family, KernelVariant, PackResult, Packed, PackedMatrix};
+use super::matrix::{Kernel, Pack};
+use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::{Activations, COLUMN_PADDING};
 use crate::buffer::PackedBytes;
-use crate::cpu::Cpu;
 use crate::grid::Tile;
 use crate::weights::{self, LinearWeights};
 
@@ -17,69 +17,74 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 16.0,
     agreement: Agreement::Rounding(2.0),
     about: "portable Rust, half-precision weights, single-precision sums",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<()> = Kernel {
+    pack: Pack::Linear(pack),
+    row_block: 1,
+    multiply,
+    unpack_row,
 };
 
 /// Partial sums: enough for two vectors of eight.
 const LANES: usize = 16;
 
-struct F16Scalar {
-    padded: usize,
-    packed: Packed,
+fn pack(weights: &LinearWeights) -> Result<Packed, PackError> {
+    pack_rows(weights, weights::read_row_f16)
 }
 
-fn pack(weights: &LinearWeights, _: &Cpu) -> PackResult {
+fn multiply((): (), packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
+    multiply_rows(packed, activations, out, widen);
+}
+
+fn unpack_row(packed: &Packed, index: usize, out: &mut [f32]) {
+    for (to, from) in out.iter_mut().zip(row(packed, index)) {
+        *to = widen(*from) * packed.scale;
+    }
+}
+
+/// Packs one row after the other; `read_row` gives a row in half precision.
+pub(super) fn pack_rows(
+    weights: &LinearWeights,
+    read_row: impl Fn(&LinearWeights, usize, &mut [u16]) -> Result<(), PackError> + Sync + Send,
+) -> Result<Packed, PackError> {
     let (rows, cols) = (weights.rows(), weights.cols());
     let padded = cols.next_multiple_of(COLUMN_PADDING);
     let bytes = PackedBytes::fill(rows * padded * 2, padded * 2, |row, bytes| {
-        weights::read_row_f16(weights, row, &mut bytemuck::cast_slice_mut(bytes)[..cols])
+        read_row(weights, row, &mut bytemuck::cast_slice_mut(bytes)[..cols])
     })?;
-    let packed = Packed {
+    Ok(Packed {
         rows,
         cols,
         scale: weights.scale(),
         bytes,
-    };
-    Ok(Box::new(F16Scalar { padded, packed }))
+    })
 }
 
-impl F16Scalar {
-    fn row(&self, row: usize) -> &[u16] {
-        &bytemuck::cast_slice(self.bytes())[row * self.padded..][..self.padded]
-    }
+/// A row, padding included.
+pub(super) fn row(packed: &Packed, index: usize) -> &[u16] {
+    let padded = packed.cols.next_multiple_of(COLUMN_PADDING);
+    &bytemuck::cast_slice(packed.bytes.bytes())[index * padded..][..padded]
 }
 
-impl PackedMatrix for F16Scalar {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        1
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        let rows = out.cols();
-        let tokens = out.tokens();
-        let mut widened = vec![0.0f32; self.padded];
-        for (index, row) in rows.enumerate() {
-            for (to, from) in widened.iter_mut().zip(self.row(row)) {
-                *to = widen(*from);
-            }
-            for token in tokens.clone() {
-                out.token(token)[index] = dot(&widened, activations.f32(token)) * self.packed.scale;
-            }
+/// Multiplies rows by tokens; `widen` gives a weight in single precision, once for all tokens.
+#[inline(always)]
+pub(super) fn multiply_rows(
+    packed: &Packed,
+    activations: &Activations,
+    out: &mut Tile<'_>,
+    widen: impl Fn(u16) -> f32,
+) {
+    let rows = out.cols();
+    let tokens = out.tokens();
+    let mut widened = vec![0.0f32; packed.cols.next_multiple_of(COLUMN_PADDING)];
+    for (at, index) in rows.enumerate() {
+        for (to, from) in widened.iter_mut().zip(row(packed, index)) {
+            *to = widen(*from);
         }
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        for (to, from) in out.iter_mut().zip(self.row(row)) {
-            *to = widen(*from) * self.packed.scale;
+        for token in tokens.clone() {
+            out.token(token)[at] = dot(&widened, activations.f32(token)) * packed.scale;
         }
     }
 }
@@ -93,7 +98,7 @@ fn widen(bits: u16) -> f32 {
     f32::from_bits(magnitude.to_bits() | u32::from(bits & 0x8000) << 16)
 }
 
-pub(super) fn dot(weights: &[f32], values: &[f32]) -> f32 {
+fn dot(weights: &[f32], values: &[f32]) -> f32 {
     let mut sums = [0.0f32; LANES];
     for (weights, values) in weights
         .as_chunks::<LANES>()

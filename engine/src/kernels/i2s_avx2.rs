@@ -5,21 +5,17 @@
 //!
 //! A thread reads one stream. Decode keeps the planes of bits 2-3 and 6-7 where the mask leaves them, four times too large, in
 //! sums of their own: that saves a shift. The sum of `(w + 1) * a` less the sum of `a` is the sum of `w * a`.
-#![expect(unsafe_code, reason = "calls across the target-feature boundary")]
 
-use super::{
-    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, ternary_of,
-};
+use super::matrix::{Kernel, Pack, compiled_for};
+use super::{Agreement, Family, KernelVariant, Packed};
 use crate::activations::Activations;
+use crate::cpu::Avx2;
 use crate::cpu::x86_64::{broadcast_i8x4, load_u8x32, prefetch, store_i32x8, store_u8x32};
-use crate::cpu::{Avx2, Cpu};
 use crate::grid::Tile;
 use crate::panels::avx2::{BYTES, CHUNK, ROWS, TOKENS, tile};
 use crate::panels::planes::{self, COLUMNS};
 use crate::panels::{self, Codes, STEP};
-use crate::weights::LinearWeights;
 use std::arch::x86_64::*;
-use std::ops::Range;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
     name: "i2s-avx2",
@@ -28,7 +24,14 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 2.0,
     agreement: Agreement::Exact,
     about: "AVX2 byte multiply-add, 16 rows in lanes, 16-bit partial sums",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<Avx2> = Kernel {
+    pack: Pack::Ternary(planes::pack::<BLOCK>),
+    row_block: ROWS,
+    multiply: compiled_for!(Avx2, multiply),
+    unpack_row: planes::unpack_row::<BLOCK>,
 };
 
 /// Bytes of a block.
@@ -39,69 +42,16 @@ const BLOCKS_PER_SUM: usize = 8;
 /// How far ahead decode asks for weights, in bytes: about the latency of memory at its bandwidth.
 pub(super) const AHEAD: usize = 8 << 10;
 
-struct I2sAvx2 {
-    avx2: Avx2,
-    packed: Packed,
-}
-
-fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
-    let avx2 = cpu.avx2().map_err(|missing| PackError::Unsupported {
-        variant: VARIANT.name,
-        missing,
-    })?;
-    let packed = planes::pack_planes::<BLOCK>(ternary_of(weights, &VARIANT)?)?;
-    Ok(Box::new(I2sAvx2 { avx2, packed }))
-}
-
-/// The blocks of a panel.
-pub(super) fn panel(packed: &Packed, panel: usize) -> &[[u8; BLOCK]] {
-    let blocks = planes::blocks(packed.cols);
-    &packed.bytes.bytes().as_chunks::<BLOCK>().0[panel * blocks..][..blocks]
-}
-
-impl PackedMatrix for I2sAvx2 {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        ROWS
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        // SAFETY: `self.avx2` exists only where AVX2 was detected.
-        unsafe { multiply(self.avx2, &self.packed, activations, out) }
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        let packed = &self.packed;
-        planes::read_row(panel(packed, row / ROWS), row % ROWS, packed.scale, out);
-    }
-}
-
 #[target_feature(enable = "avx2")]
 fn multiply(_: Avx2, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
-    if out.tokens().len() == 1 {
-        let token = out.tokens().start;
-        let (values, sum) = (activations.int8(token), activations.sum(token));
-        panels::decode(packed, activations, out, |index| {
-            dot(panel(packed, index), values, sum)
-        });
-    } else {
-        panels::prefill::<ROWS, BYTES, 1, CHUNK, TOKENS>(
-            packed,
-            planes::blocks(packed.cols) * COLUMNS,
-            activations,
-            out,
-            |index, columns, codes| unpack(panel(packed, index), columns, codes),
-            |codes, values, sums| tile(codes, values, sums),
-        );
-    }
+    panels::multiply::<ROWS, BYTES, COLUMNS, BLOCK, CHUNK, TOKENS, 1>(
+        packed,
+        activations,
+        out,
+        |panel, values, sum| dot(panel, values, sum),
+        |blocks, codes| unpack(blocks, codes),
+        |codes, values, sums| tile(codes, values, sums),
+    );
 }
 
 /// Sums of `w * a` over the rows of a panel.
@@ -154,12 +104,11 @@ fn dot(panel: &[[u8; BLOCK]], values: &[i8], sum: i32) -> [i32; ROWS] {
     result
 }
 
-/// Writes `w + 1` of some columns of a panel, a multiple of a block from its start.
+/// Writes `w + 1` of the columns of some blocks.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn unpack(panel: &[[u8; BLOCK]], columns: Range<usize>, codes: &mut [Codes<BYTES>]) {
+pub(super) fn unpack(blocks: &[[u8; BLOCK]], codes: &mut [Codes<BYTES>]) {
     let low = _mm256_set1_epi8(0x03);
-    let blocks = &panel[columns.start / COLUMNS..];
     for (block, steps) in blocks.iter().zip(codes.as_chunks_mut::<4>().0) {
         let (halves, _) = block.as_chunks::<32>();
         for (half, bytes) in halves.iter().enumerate() {

@@ -5,22 +5,18 @@
 //!
 //! Decode keeps the planes of bits 2-3 and 6-7 where the mask leaves them, four times too large, in sums of their own: that
 //! saves a shift. The sum of `(w + 1) * a` less the sum of `a` is the sum of `w * a`.
-#![expect(unsafe_code, reason = "calls across the target-feature boundary")]
 
-use super::{
-    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, ternary_of,
-};
+use super::matrix::{Kernel, Pack, compiled_for};
+use super::{Agreement, Family, KernelVariant, Packed};
 use crate::activations::Activations;
+use crate::cpu::Avx512;
 use crate::cpu::avx512::{broadcast_i8x4_512, load_u8x64, store_i32x16, store_u8x64};
 use crate::cpu::x86_64::prefetch;
-use crate::cpu::{Avx512, Cpu};
 use crate::grid::Tile;
 use crate::panels::avx512::{BYTES, CHUNK, ROWS, TOKENS, tile};
 use crate::panels::planes::{self, COLUMNS};
 use crate::panels::{self, Codes, STEP};
-use crate::weights::LinearWeights;
 use std::arch::x86_64::*;
-use std::ops::Range;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
     name: "i2s-avx512",
@@ -29,7 +25,14 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 2.0,
     agreement: Agreement::Exact,
     about: "AVX-512 byte multiply-add, 32 rows in lanes, 16-bit partial sums",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<Avx512> = Kernel {
+    pack: Pack::Ternary(planes::pack::<BLOCK>),
+    row_block: ROWS,
+    multiply: compiled_for!(Avx512, multiply),
+    unpack_row: planes::unpack_row::<BLOCK>,
 };
 
 /// Bytes of a block.
@@ -40,69 +43,16 @@ const BLOCKS_PER_SUM: usize = 8;
 /// How far ahead decode asks for weights, in bytes: about the latency of memory at its bandwidth.
 pub(super) const AHEAD: usize = 8 << 10;
 
-struct I2sAvx512 {
-    avx512: Avx512,
-    packed: Packed,
-}
-
-fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
-    let avx512 = cpu.avx512().map_err(|missing| PackError::Unsupported {
-        variant: VARIANT.name,
-        missing,
-    })?;
-    let packed = planes::pack_planes::<BLOCK>(ternary_of(weights, &VARIANT)?)?;
-    Ok(Box::new(I2sAvx512 { avx512, packed }))
-}
-
-/// The blocks of a panel.
-pub(super) fn panel(packed: &Packed, panel: usize) -> &[[u8; BLOCK]] {
-    let blocks = planes::blocks(packed.cols);
-    &packed.bytes.bytes().as_chunks::<BLOCK>().0[panel * blocks..][..blocks]
-}
-
-impl PackedMatrix for I2sAvx512 {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        ROWS
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        // SAFETY: `self.avx512` exists only where AVX-512 F and BW were detected.
-        unsafe { multiply(self.avx512, &self.packed, activations, out) }
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        let packed = &self.packed;
-        planes::read_row(panel(packed, row / ROWS), row % ROWS, packed.scale, out);
-    }
-}
-
 #[target_feature(enable = "avx512f,avx512bw")]
 fn multiply(_: Avx512, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
-    if out.tokens().len() == 1 {
-        let token = out.tokens().start;
-        let (values, sum) = (activations.int8(token), activations.sum(token));
-        panels::decode(packed, activations, out, |index| {
-            dot(panel(packed, index), values, sum)
-        });
-    } else {
-        panels::prefill::<ROWS, BYTES, 1, CHUNK, TOKENS>(
-            packed,
-            planes::blocks(packed.cols) * COLUMNS,
-            activations,
-            out,
-            |index, columns, codes| unpack(panel(packed, index), columns, codes),
-            |codes, values, sums| tile(codes, values, sums),
-        );
-    }
+    panels::multiply::<ROWS, BYTES, COLUMNS, BLOCK, CHUNK, TOKENS, 1>(
+        packed,
+        activations,
+        out,
+        |panel, values, sum| dot(panel, values, sum),
+        |blocks, codes| unpack(blocks, codes),
+        |codes, values, sums| tile(codes, values, sums),
+    );
 }
 
 /// Sums of `w * a` over the rows of a panel.
@@ -156,12 +106,11 @@ fn dot(panel: &[[u8; BLOCK]], values: &[i8], sum: i32) -> [i32; ROWS] {
     result
 }
 
-/// Writes `w + 1` of some columns of a panel, a multiple of a block from its start.
+/// Writes `w + 1` of the columns of some blocks.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) fn unpack(panel: &[[u8; BLOCK]], columns: Range<usize>, codes: &mut [Codes<BYTES>]) {
+pub(super) fn unpack(blocks: &[[u8; BLOCK]], codes: &mut [Codes<BYTES>]) {
     let low = _mm512_set1_epi8(0x03);
-    let blocks = &panel[columns.start / COLUMNS..];
     for (block, steps) in blocks.iter().zip(codes.as_chunks_mut::<4>().0) {
         let (halves, _) = block.as_chunks::<64>();
         for (half, bytes) in halves.iter().enumerate() {

@@ -4,21 +4,18 @@
 //!
 //! Decode masks each plane where it lies, 1, 4, 16 and 64 times too large, and keeps a sum for each: no shifts, and eight
 //! chains of multiply-adds hide their latency. The sum of `(w + 1) * a` less the sum of `a` is the sum of `w * a`.
-#![expect(unsafe_code, reason = "calls across the target-feature boundary")]
 
-use super::i2s_avx512::{AHEAD, BLOCK, panel, unpack};
-use super::{
-    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, ternary_of,
-};
+use super::i2s_avx512::{AHEAD, BLOCK, unpack};
+use super::matrix::{Kernel, Pack, compiled_for};
+use super::{Agreement, Family, KernelVariant, Packed};
 use crate::activations::Activations;
+use crate::cpu::Avx512Vnni;
 use crate::cpu::avx512::{broadcast_i8x4_512, load_u8x64, store_i32x16};
 use crate::cpu::x86_64::prefetch;
-use crate::cpu::{Avx512Vnni, Cpu};
 use crate::grid::Tile;
 use crate::panels::avx512_vnni::{BYTES, CHUNK, ROWS, TOKENS, tile};
 use crate::panels::planes::{self, COLUMNS};
 use crate::panels::{self, STEP};
-use crate::weights::LinearWeights;
 use std::arch::x86_64::*;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
@@ -28,71 +25,29 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 2.0,
     agreement: Agreement::Exact,
     about: "AVX-512 int8 dot products, 32 rows in lanes, bit planes masked in place",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<Avx512Vnni> = Kernel {
+    pack: Pack::Ternary(planes::pack::<BLOCK>),
+    row_block: ROWS,
+    multiply: compiled_for!(Avx512Vnni, multiply),
+    unpack_row: planes::unpack_row::<BLOCK>,
 };
 
 /// Decode: blocks whose sums fit in 32 bits. The plane of bits 6-7 adds at most 4 * 128 * 128 = 65536 to a lane.
 const BLOCKS_PER_SUM: usize = 1 << 14;
 
-struct I2sAvx512Vnni {
-    vnni: Avx512Vnni,
-    packed: Packed,
-}
-
-fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
-    let vnni = cpu
-        .avx512_vnni()
-        .map_err(|missing| PackError::Unsupported {
-            variant: VARIANT.name,
-            missing,
-        })?;
-    let packed = planes::pack_planes::<BLOCK>(ternary_of(weights, &VARIANT)?)?;
-    Ok(Box::new(I2sAvx512Vnni { vnni, packed }))
-}
-
-impl PackedMatrix for I2sAvx512Vnni {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        ROWS
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        // SAFETY: `self.vnni` exists only where AVX-512 F, BW and VNNI were detected.
-        unsafe { multiply(self.vnni, &self.packed, activations, out) }
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        let packed = &self.packed;
-        planes::read_row(panel(packed, row / ROWS), row % ROWS, packed.scale, out);
-    }
-}
-
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn multiply(_: Avx512Vnni, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
-    if out.tokens().len() == 1 {
-        let token = out.tokens().start;
-        let (values, sum) = (activations.int8(token), activations.sum(token));
-        panels::decode(packed, activations, out, |index| {
-            dot(panel(packed, index), values, sum)
-        });
-    } else {
-        panels::prefill::<ROWS, BYTES, 1, CHUNK, TOKENS>(
-            packed,
-            planes::blocks(packed.cols) * COLUMNS,
-            activations,
-            out,
-            |index, columns, codes| unpack(panel(packed, index), columns, codes),
-            |codes, values, sums| tile(codes, values, sums),
-        );
-    }
+    panels::multiply::<ROWS, BYTES, COLUMNS, BLOCK, CHUNK, TOKENS, 1>(
+        packed,
+        activations,
+        out,
+        |panel, values, sum| dot(panel, values, sum),
+        |blocks, codes| unpack(blocks, codes),
+        |codes, values, sums| tile(codes, values, sums),
+    );
 }
 
 /// Sums of `w * a` over the rows of a panel.

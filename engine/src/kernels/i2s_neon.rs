@@ -12,22 +12,20 @@
 //! Without dot products the multiplication of bytes to 16 bits is the bottleneck, one for eight weights: columns lie in lanes
 //! because that needs no broadcast, four activation vectors serve the four rows, and products are summed in 16 bits as they
 //! are made. The sum of `(w + 1) * a` less the sum of `a` is the sum of `w * a`.
-#![expect(unsafe_code, reason = "calls across the target-feature boundary")]
 
-use super::{
-    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, ternary_of,
-};
+use super::matrix::{Kernel, Pack, compiled_for};
+use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::Activations;
+use crate::cpu::Neon;
 use crate::cpu::aarch64::{
     load_i8x16, load_u8x16, prefetch, smlal_high, smlal_low, store_i32x4, store_u8x16,
 };
-use crate::cpu::{Cpu, Neon};
 use crate::grid::Tile;
+use crate::panels::blocks::pack_blocks;
 use crate::panels::neon::{BYTES, MOST_COLUMNS, ROWS, TOKENS, WIDE, sum_lanes, tile};
 use crate::panels::{self, Codes};
-use crate::weights::LinearWeights;
+use crate::weights::TernaryMatrix;
 use std::arch::aarch64::*;
-use std::ops::Range;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
     name: "i2s-neon",
@@ -36,7 +34,14 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 2.0,
     agreement: Agreement::Exact,
     about: "Advanced SIMD byte multiply-add, four rows interleaved, 16-bit partial sums",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<Neon> = Kernel {
+    pack: Pack::Ternary(pack),
+    row_block: ROWS,
+    multiply: compiled_for!(Neon, multiply),
+    unpack_row: |packed, row, out| packed.unpack_row::<COLUMNS, BLOCK, _>(ROWS, row, out, weight),
 };
 
 /// Columns of a plane.
@@ -51,94 +56,34 @@ const BLOCKS_PER_SUM: usize = 16;
 /// How far ahead decode asks for weights, in bytes: about the latency of memory at its bandwidth.
 const AHEAD: usize = 8 << 10;
 
-struct I2sNeon {
-    neon: Neon,
-    /// Blocks of a panel.
-    blocks: usize,
-    packed: Packed,
-}
-
-fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
-    let neon = cpu.neon().map_err(|missing| PackError::Unsupported {
-        variant: VARIANT.name,
-        missing,
-    })?;
-    let matrix = ternary_of(weights, &VARIANT)?;
-    let blocks = matrix.cols().div_ceil(COLUMNS);
-    let padded = blocks * COLUMNS;
-    let packed = panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
-        for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
-            for (index, byte) in block.iter_mut().enumerate() {
-                let (row, b) = (index / PLANE, index % PLANE);
-                let columns = &weights[row * padded + k * COLUMNS..][..COLUMNS];
-                let code =
-                    |plane: usize| (columns[plane * PLANE + b] + 1).cast_unsigned() << (2 * plane);
-                *byte = code(0) | code(1) | code(2) | code(3);
-            }
+fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
+    pack_blocks::<COLUMNS, BLOCK>(matrix, ROWS, |rows, block| {
+        for (index, byte) in block.iter_mut().enumerate() {
+            let (row, b) = (index / PLANE, index % PLANE);
+            let columns = rows.row::<COLUMNS>(row);
+            let code =
+                |plane: usize| (columns[plane * PLANE + b] + 1).cast_unsigned() << (2 * plane);
+            *byte = code(0) | code(1) | code(2) | code(3);
         }
-    })?;
-    Ok(Box::new(I2sNeon {
-        neon,
-        blocks,
-        packed,
-    }))
+    })
 }
 
-impl I2sNeon {
-    fn panel(&self, panel: usize) -> &[[u8; BLOCK]] {
-        &self.bytes().as_chunks::<BLOCK>().0[panel * self.blocks..][..self.blocks]
-    }
-}
-
-impl PackedMatrix for I2sNeon {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        ROWS
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        // SAFETY: `self.neon` exists only where Advanced SIMD was detected.
-        unsafe { multiply(self.neon, self, activations, out) }
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        for (block, out) in self.panel(row / ROWS).iter().zip(out.chunks_mut(COLUMNS)) {
-            let bytes = &block[row % ROWS * PLANE..][..PLANE];
-            for (column, out) in out.iter_mut().enumerate() {
-                let code = bytes[column % PLANE] >> (2 * (column / PLANE)) & 3;
-                *out = (f32::from(code) - 1.0) * self.packed.scale;
-            }
-        }
-    }
+/// A weight of a block.
+fn weight(block: &[u8; BLOCK], row: usize, column: usize) -> i8 {
+    let byte = block[row * PLANE + column % PLANE];
+    (byte >> (2 * (column / PLANE)) & 3).cast_signed() - 1
 }
 
 #[target_feature(enable = "neon")]
-fn multiply(_: Neon, matrix: &I2sNeon, activations: &Activations, out: &mut Tile<'_>) {
-    let packed = &matrix.packed;
-    if out.tokens().len() == 1 {
-        let token = out.tokens().start;
-        let (values, sum) = (activations.int8(token), activations.sum(token));
-        panels::decode(packed, activations, out, |panel| {
-            dot(matrix.panel(panel), values, sum)
-        });
-    } else {
-        panels::prefill_by::<ROWS, BYTES, 1, MOST_COLUMNS, TOKENS, WIDE>(
-            packed,
-            matrix.blocks * COLUMNS,
-            activations,
-            out,
-            |panel, columns, codes| unpack(matrix.panel(panel), columns, codes),
-            |codes, values, sums| tile(codes, values, sums),
-        );
-    }
+fn multiply(_: Neon, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
+    panels::multiply::<ROWS, BYTES, COLUMNS, BLOCK, MOST_COLUMNS, TOKENS, WIDE>(
+        packed,
+        activations,
+        out,
+        |panel, values, sum| dot(panel, values, sum),
+        |blocks, codes| unpack(blocks, codes),
+        |codes, values, sums| tile(codes, values, sums),
+    );
 }
 
 /// Sums of `w * a` over the rows of a panel.
@@ -192,11 +137,10 @@ fn planes(bytes: uint8x16_t) -> [uint8x16_t; 4] {
     ]
 }
 
-/// Writes `w + 1` of some columns of a panel, a multiple of a block from its start.
+/// Writes `w + 1` of the columns of some blocks.
 #[inline]
 #[target_feature(enable = "neon")]
-fn unpack(panel: &[[u8; BLOCK]], columns: Range<usize>, codes: &mut [Codes<BYTES>]) {
-    let blocks = &panel[columns.start / COLUMNS..];
+fn unpack(blocks: &[[u8; BLOCK]], codes: &mut [Codes<BYTES>]) {
     let (planes_of_rows, _) = codes.as_chunks_mut::<ROWS>();
     for (block, codes) in blocks.iter().zip(planes_of_rows.as_chunks_mut::<4>().0) {
         for (row, bytes) in block.as_chunks::<PLANE>().0.iter().enumerate() {

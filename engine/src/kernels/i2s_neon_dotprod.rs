@@ -13,20 +13,17 @@
 //! lanes, one stream for a thread. Decode leaves the planes of bits 2-3 and 4-5 where the mask leaves them, 4 and 16 times too
 //! large, in sums of their own: a mask for each plane and no shift but that of the highest, whose sign bit is in use. The sum
 //! of `(w + 1) * a` less the sum of `a` is the sum of `w * a`.
-#![expect(unsafe_code, reason = "calls across the target-feature boundary")]
 
-use super::{
-    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, ternary_of,
-};
+use super::matrix::{Kernel, Pack, compiled_for};
+use super::{Agreement, Family, KernelVariant, Packed};
 use crate::activations::Activations;
+use crate::cpu::NeonDotprod;
 use crate::cpu::aarch64::{load_i8x16, load_u8x16, prefetch, sdot_lane, store_i32x4, store_u8x16};
-use crate::cpu::{Cpu, NeonDotprod};
 use crate::grid::Tile;
 use crate::panels::neon_dotprod::{BYTES, ROWS, TOKENS, VECTORS, tile};
-use crate::panels::{self, Codes, STEP};
-use crate::weights::{LinearWeights, TernaryMatrix};
+use crate::panels::planes::{self, COLUMNS};
+use crate::panels::{self, Codes};
 use std::arch::aarch64::*;
-use std::ops::Range;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
     name: "i2s-neon-dotprod",
@@ -35,13 +32,18 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 2.0,
     agreement: Agreement::Exact,
     about: "int8 dot products by element, 16 rows in lanes, 32-bit sums",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
 };
 
-/// Columns of a block.
-const COLUMNS: usize = 16;
+static KERNEL: Kernel<NeonDotprod> = Kernel {
+    pack: Pack::Ternary(planes::pack::<BLOCK>),
+    row_block: ROWS,
+    multiply: compiled_for!(NeonDotprod, multiply),
+    unpack_row: planes::unpack_row::<BLOCK>,
+};
+
 /// Bytes of a block.
-const BLOCK: usize = ROWS * COLUMNS / 4;
+pub(super) const BLOCK: usize = ROWS * COLUMNS / 4;
 /// Columns that prefill unpacks at a time: 8 KiB of codes.
 const CHUNK: usize = 512;
 /// How far ahead decode asks for weights, in bytes: about the latency of memory at its bandwidth.
@@ -50,131 +52,22 @@ const AHEAD: usize = 8 << 10;
 /// and 65536 * 16384 is half the range.
 const BLOCKS_PER_SUM: usize = 1 << 16;
 
-/// Weights in this layout, which i2s-neon-i8mm shares.
-pub(super) struct Panels {
-    /// Blocks of a panel.
-    blocks: usize,
-    pub(super) packed: Packed,
-}
-
-struct I2sNeonDotprod {
-    dotprod: NeonDotprod,
-    panels: Panels,
-}
-
-fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
-    let dotprod = cpu
-        .neon_dotprod()
-        .map_err(|missing| PackError::Unsupported {
-            variant: VARIANT.name,
-            missing,
-        })?;
-    let panels = Panels::pack(ternary_of(weights, &VARIANT)?)?;
-    Ok(Box::new(I2sNeonDotprod { dotprod, panels }))
-}
-
-impl Panels {
-    pub(super) fn pack(matrix: &TernaryMatrix) -> Result<Panels, PackError> {
-        let blocks = matrix.cols().div_ceil(COLUMNS);
-        let padded = blocks * COLUMNS;
-        let packed = panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
-            for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
-                for (index, byte) in block.iter_mut().enumerate() {
-                    let (row, b) = (index / STEP, index % STEP);
-                    let columns = &weights[row * padded + k * COLUMNS..][..COLUMNS];
-                    let code = |plane: usize| {
-                        (columns[plane * STEP + b] + 1).cast_unsigned() << (2 * plane)
-                    };
-                    *byte = code(0) | code(1) | code(2) | code(3);
-                }
-            }
-        })?;
-        Ok(Panels { blocks, packed })
-    }
-
-    /// Columns as packed.
-    pub(super) fn cols(&self) -> usize {
-        self.blocks * COLUMNS
-    }
-
-    fn panel(&self, panel: usize) -> &[[u8; BLOCK]] {
-        &self.packed.bytes.bytes().as_chunks::<BLOCK>().0[panel * self.blocks..][..self.blocks]
-    }
-
-    pub(super) fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        for (block, out) in self.panel(row / ROWS).iter().zip(out.chunks_mut(COLUMNS)) {
-            let lane = &block[row % ROWS * STEP..][..STEP];
-            for (column, out) in out.iter_mut().enumerate() {
-                let code = lane[column % STEP] >> (2 * (column / STEP)) & 3;
-                *out = (f32::from(code) - 1.0) * self.packed.scale;
-            }
-        }
-    }
-
-    /// Decode: the one token of `out`.
-    #[inline]
-    #[target_feature(enable = "neon,dotprod")]
-    pub(super) fn decode(&self, activations: &Activations, out: &mut Tile<'_>) {
-        let token = out.tokens().start;
-        let (values, sum) = (activations.int8(token), activations.sum(token));
-        panels::decode(&self.packed, activations, out, |panel| {
-            dot(self.panel(panel), values, sum)
-        });
-    }
-
-    /// The blocks of a panel from a column on, a multiple of a block.
-    #[inline]
-    pub(super) fn blocks_from(&self, panel: usize, column: usize) -> &[[u8; BLOCK]] {
-        &self.panel(panel)[column / COLUMNS..]
-    }
-}
-
-impl PackedMatrix for I2sNeonDotprod {
-    fn packed(&self) -> &Packed {
-        &self.panels.packed
-    }
-
-    fn row_block(&self) -> usize {
-        ROWS
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        // SAFETY: `self.dotprod` exists only where dot products were detected.
-        unsafe { multiply(self.dotprod, &self.panels, activations, out) }
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        self.panels.unpack_row(row, out);
-    }
-}
-
 #[target_feature(enable = "neon,dotprod")]
-fn multiply(_: NeonDotprod, panels: &Panels, activations: &Activations, out: &mut Tile<'_>) {
-    if out.tokens().len() == 1 {
-        panels.decode(activations, out);
-    } else {
-        panels::prefill::<ROWS, BYTES, 1, CHUNK, TOKENS>(
-            &panels.packed,
-            panels.cols(),
-            activations,
-            out,
-            |panel, columns: Range<usize>, codes| {
-                unpack(panels.blocks_from(panel, columns.start), codes);
-            },
-            |codes, values, sums| tile(codes, values, sums),
-        );
-    }
+fn multiply(_: NeonDotprod, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
+    panels::multiply::<ROWS, BYTES, COLUMNS, BLOCK, CHUNK, TOKENS, 1>(
+        packed,
+        activations,
+        out,
+        |panel, values, sum| dot(panel, values, sum),
+        |blocks, codes| unpack(blocks, codes),
+        |codes, values, sums| tile(codes, values, sums),
+    );
 }
 
 /// Sums of `w * a` over the rows of a panel.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
-fn dot(panel: &[[u8; BLOCK]], values: &[i8], sum: i32) -> [i32; ROWS] {
+pub(super) fn dot(panel: &[[u8; BLOCK]], values: &[i8], sum: i32) -> [i32; ROWS] {
     let (first, second, third) = (vdupq_n_u8(0x03), vdupq_n_u8(0x0c), vdupq_n_u8(0x30));
     let values = &values.as_chunks::<COLUMNS>().0[..panel.len()];
     let mut totals = [vdupq_n_s32(-sum); VECTORS];
@@ -216,7 +109,7 @@ fn dot(panel: &[[u8; BLOCK]], values: &[i8], sum: i32) -> [i32; ROWS] {
 /// `w + 1` of the four planes.
 #[inline]
 #[target_feature(enable = "neon")]
-pub(super) fn planes(bytes: &[u8; 16]) -> [uint8x16_t; 4] {
+pub(super) fn split(bytes: &[u8; 16]) -> [uint8x16_t; 4] {
     let low = vdupq_n_u8(0x03);
     let bytes = load_u8x16(bytes);
     [
@@ -234,7 +127,7 @@ fn unpack(blocks: &[[u8; BLOCK]], codes: &mut [Codes<BYTES>]) {
     for (block, steps) in blocks.iter().zip(codes.as_chunks_mut::<4>().0) {
         let (vectors, _) = block.as_chunks::<16>();
         for vector in 0..VECTORS {
-            let planes = planes(&vectors[vector]);
+            let planes = split(&vectors[vector]);
             for plane in 0..4 {
                 let (codes, _) = steps[plane].as_chunks_mut::<16>();
                 store_u8x16(&mut codes[vector], planes[plane]);

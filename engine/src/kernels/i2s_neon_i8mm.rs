@@ -7,21 +7,18 @@
 //! planes 0, 1          | r0 c0-3 | r1 c0-3 | r2 c0-3 | r3 c0-3 |     | r0 c4-7 | r1 c4-7 | r2 c4-7 | r3 c4-7 |
 //! codes                | r0 c0-7 | r1 c0-7 |     | r2 c0-7 | r3 c0-7 |
 //! ```
-#![expect(unsafe_code, reason = "calls across the target-feature boundary")]
 
-use super::i2s_neon_dotprod::{Panels, planes};
-use super::{
-    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, ternary_of,
-};
+use super::i2s_neon_dotprod::{BLOCK, dot, split};
+use super::matrix::{Kernel, Pack, compiled_for};
+use super::{Agreement, Family, KernelVariant, Packed};
 use crate::activations::Activations;
+use crate::cpu::NeonI8mm;
 use crate::cpu::aarch64::store_u8x16;
-use crate::cpu::{Cpu, NeonI8mm};
 use crate::grid::Tile;
 use crate::panels::neon_i8mm::{BYTES, ROWS, TOKENS, WIDE, tile};
+use crate::panels::planes::{self, COLUMNS};
 use crate::panels::{self, Codes};
-use crate::weights::LinearWeights;
 use std::arch::aarch64::*;
-use std::ops::Range;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
     name: "i2s-neon-i8mm",
@@ -30,77 +27,40 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 2.0,
     agreement: Agreement::Exact,
     about: "int8 matrix multiplication in prefill, dot products by element in decode",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<NeonI8mm> = Kernel {
+    pack: Pack::Ternary(planes::pack::<BLOCK>),
+    row_block: ROWS,
+    multiply: compiled_for!(NeonI8mm, multiply),
+    unpack_row: planes::unpack_row::<BLOCK>,
 };
 
 /// Columns that prefill unpacks at a time: 16 KiB of codes, a quarter of the first-level cache of the CPUs that have `smmla`.
 const CHUNK: usize = 1024;
 
-struct I2sNeonI8mm {
-    i8mm: NeonI8mm,
-    panels: Panels,
-}
-
-fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
-    let i8mm = cpu.neon_i8mm().map_err(|missing| PackError::Unsupported {
-        variant: VARIANT.name,
-        missing,
-    })?;
-    let panels = Panels::pack(ternary_of(weights, &VARIANT)?)?;
-    Ok(Box::new(I2sNeonI8mm { i8mm, panels }))
-}
-
-impl PackedMatrix for I2sNeonI8mm {
-    fn packed(&self) -> &Packed {
-        &self.panels.packed
-    }
-
-    fn row_block(&self) -> usize {
-        ROWS
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        // SAFETY: `self.i8mm` exists only where matrix multiplication and dot products were detected.
-        unsafe { multiply(self.i8mm, &self.panels, activations, out) }
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        self.panels.unpack_row(row, out);
-    }
-}
-
 #[target_feature(enable = "neon,dotprod,i8mm")]
-fn multiply(_: NeonI8mm, panels: &Panels, activations: &Activations, out: &mut Tile<'_>) {
-    if out.tokens().len() == 1 {
-        panels.decode(activations, out);
-    } else {
-        panels::prefill_by::<ROWS, BYTES, 1, CHUNK, TOKENS, WIDE>(
-            &panels.packed,
-            panels.cols(),
-            activations,
-            out,
-            |panel, columns: Range<usize>, codes| {
-                unpack(panels.blocks_from(panel, columns.start), codes);
-            },
-            |codes, values, sums| tile(codes, values, sums),
-        );
-    }
+fn multiply(_: NeonI8mm, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
+    panels::multiply::<ROWS, BYTES, COLUMNS, BLOCK, CHUNK, TOKENS, WIDE>(
+        packed,
+        activations,
+        out,
+        |panel, values, sum| dot(panel, values, sum),
+        |blocks, codes| unpack(blocks, codes),
+        |codes, values, sums| tile(codes, values, sums),
+    );
 }
 
 /// Writes `w + 1` of the columns of some blocks: two steps of codes are eight vectors of two rows by eight columns.
 #[inline]
 #[target_feature(enable = "neon,dotprod,i8mm")]
-fn unpack(blocks: &[[u8; BYTES]], codes: &mut [Codes<BYTES>]) {
+fn unpack(blocks: &[[u8; BLOCK]], codes: &mut [Codes<BYTES>]) {
     for (block, steps) in blocks.iter().zip(codes.as_chunks_mut::<4>().0) {
         let (vectors, _) = block.as_chunks::<16>();
         let (halves, _) = steps.as_chunks_mut::<WIDE>();
         for (vector, bytes) in vectors.iter().enumerate() {
-            let [p0, p1, p2, p3] = planes(bytes);
+            let [p0, p1, p2, p3] = split(bytes);
             write_pairs(&mut halves[0], vector, p0, p1);
             write_pairs(&mut halves[1], vector, p2, p3);
         }

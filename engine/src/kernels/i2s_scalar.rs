@@ -12,13 +12,12 @@
 //!
 //! The sum of `(w + 1) * a` less the sum of `a` is the sum of `w * a`.
 
-use super::{Agreement, Family, KernelVariant, PackResult, Packed, PackedMatrix, ternary_of};
+use super::matrix::{Kernel, Pack};
+use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::{Activations, COLUMN_PADDING};
-use crate::buffer::PackedBytes;
-use crate::cpu::Cpu;
 use crate::grid::Tile;
-use crate::panels::portable;
-use crate::weights::LinearWeights;
+use crate::panels::{self, portable};
+use crate::weights::TernaryMatrix;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
     name: "i2s-scalar",
@@ -27,7 +26,14 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 2.0,
     agreement: Agreement::Exact,
     about: "portable Rust, 2-bit weights, 16-bit partial sums",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<()> = Kernel {
+    pack: Pack::Ternary(pack),
+    row_block: portable::ROWS,
+    multiply,
+    unpack_row,
 };
 
 /// Columns of a block.
@@ -37,84 +43,48 @@ const BYTES: usize = BLOCK / 4;
 /// Blocks whose products fit in 16 bits: each adds at most 4 * 2 * 128 to a lane, and 31 * 1024 < 32768.
 const BLOCKS_PER_SUM: usize = 31;
 
-struct I2sScalar {
-    row_bytes: usize,
-    packed: Packed,
-}
-
-fn pack(weights: &LinearWeights, _: &Cpu) -> PackResult {
-    let matrix = ternary_of(weights, &VARIANT)?;
-    let (rows, cols) = (matrix.rows(), matrix.cols());
-    let padded = cols.next_multiple_of(COLUMN_PADDING);
-    let row_bytes = padded / 4;
-    let bytes = PackedBytes::fill(rows * row_bytes, row_bytes, |row, bytes| {
-        let mut weights = vec![0i8; padded];
-        matrix.read_row(row, &mut weights[..cols]);
-        for (block, bytes) in weights
-            .chunks_exact(BLOCK)
-            .zip(bytes.chunks_exact_mut(BYTES))
-        {
+fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
+    let padded = matrix.cols().next_multiple_of(COLUMN_PADDING);
+    panels::pack(matrix, 1, padded, padded / 4, |weights, bytes| {
+        let (blocks, _) = weights.as_chunks::<BLOCK>();
+        for (block, bytes) in blocks.iter().zip(bytes.as_chunks_mut::<BYTES>().0) {
             for (b, byte) in bytes.iter_mut().enumerate() {
                 let code =
                     |plane: usize| (block[plane * BYTES + b] + 1).cast_unsigned() << (2 * plane);
                 *byte = code(0) | code(1) | code(2) | code(3);
             }
         }
-        Ok(())
-    })?;
-    let packed = Packed {
-        rows,
-        cols,
-        scale: matrix.scale(),
-        bytes,
-    };
-    Ok(Box::new(I2sScalar { row_bytes, packed }))
+    })
 }
 
-impl I2sScalar {
-    fn row(&self, row: usize) -> &[[u8; BYTES]] {
-        self.bytes()[row * self.row_bytes..][..self.row_bytes]
-            .as_chunks::<BYTES>()
-            .0
-    }
+/// The blocks of a row.
+fn row(packed: &Packed, index: usize) -> &[[u8; BYTES]] {
+    let blocks = packed.cols.next_multiple_of(COLUMN_PADDING) / BLOCK;
+    &packed.bytes.bytes().as_chunks::<BYTES>().0[index * blocks..][..blocks]
 }
 
-impl PackedMatrix for I2sScalar {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        portable::ROWS
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        if out.tokens().len() == 1 {
-            let token = out.tokens().start;
-            let values = activations.int8(token).as_chunks::<BLOCK>().0;
-            let rows = out.cols();
-            for (row, out) in rows.zip(out.token(token)) {
-                let sum = dot_packed(self.row(row), values) - activations.sum(token);
-                *out = activations.rescale(token, sum, self.packed.scale);
-            }
-            return;
+fn multiply((): (), packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
+    if out.tokens().len() == 1 {
+        let token = out.tokens().start;
+        let values = activations.int8(token).as_chunks::<BLOCK>().0;
+        let rows = out.cols();
+        for (index, out) in rows.zip(out.token(token)) {
+            let sum = dot_packed(row(packed, index), values) - activations.sum(token);
+            *out = activations.rescale(token, sum, packed.scale);
         }
-        portable::multiply(&self.packed, activations, out, |row, weights| {
-            unpack(self.row(row), weights);
-        });
+        return;
     }
+    portable::multiply(packed, activations, out, |index, weights| {
+        unpack(row(packed, index), weights);
+    });
+}
 
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        for (block, out) in self.row(row).iter().zip(out.chunks_mut(BLOCK)) {
-            for (column, out) in out.iter_mut().enumerate() {
-                let code = block[column % BYTES] >> (2 * (column / BYTES)) & 3;
-                *out = (f32::from(code) - 1.0) * self.packed.scale;
-            }
+/// Writes a row as it will be multiplied.
+fn unpack_row(packed: &Packed, index: usize, out: &mut [f32]) {
+    for (block, out) in row(packed, index).iter().zip(out.chunks_mut(BLOCK)) {
+        for (column, out) in out.iter_mut().enumerate() {
+            let code = block[column % BYTES] >> (2 * (column / BYTES)) & 3;
+            *out = (f32::from(code) - 1.0) * packed.scale;
         }
     }
 }

@@ -30,6 +30,7 @@ mod i2s_neon_dotprod;
 #[cfg(target_arch = "aarch64")]
 mod i2s_neon_i8mm;
 mod i2s_scalar;
+mod matrix;
 #[cfg(target_arch = "x86_64")]
 mod tl1_avx2;
 #[cfg(target_arch = "x86_64")]
@@ -277,18 +278,4 @@ pub fn best(family: Family, cpu: &Cpu) -> &'static KernelVariant {
         .copied()
         .find(|v| v.family == family && cpu.require(v.requires).is_ok())
         .expect("every family has a variant that requires nothing")
-}
-
-/// The ternary matrix among `weights`, or why there is none.
-fn ternary_of<'w>(
-    weights: &'w LinearWeights,
-    variant: &'static KernelVariant,
-) -> Result<&'w crate::weights::TernaryMatrix, PackError> {
-    match weights {
-        LinearWeights::Ternary(matrix) => Ok(matrix),
-        LinearWeights::Dense(matrix) => Err(PackError::NotTernary {
-            variant: variant.name,
-            reason: matrix.not_ternary().to_owned(),
-        }),
-    }
 }

@@ -10,25 +10,20 @@
 //! ```
 //!
 //! The index is `(w0 + 1) + 3 (w1 + 1)`, 0 to 8. Prefill unpacks to codes and multiplies, as `tl2-avx2` does.
-#![expect(unsafe_code, reason = "calls across the target-feature boundary")]
 
-use super::{
-    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, ternary_of,
-};
+use super::matrix::{Kernel, Pack, compiled_for};
+use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::Activations;
+use crate::cpu::Avx2;
 use crate::cpu::x86_64::broadcast_u8x16;
-use crate::cpu::{Avx2, Cpu};
 use crate::grid::Tile;
-use crate::panels::avx2::{BYTES, ROWS as TILE_ROWS, TOKENS, tile};
+use crate::panels::blocks::pack_blocks;
 use crate::panels::lut::{PAIRS, pair_index};
 use crate::panels::lut_avx2::{
-    Digits, HALF_ROWS, LOOK_UPS, ROWS, Table, byte_patterns, dot, place_of, row_of, split_nibbles,
-    store_step, tables,
+    self, Digits, HALF_ROWS, LOOK_UPS, ROWS, Table, byte_patterns, place_of, row_of, split_nibbles,
 };
-use crate::panels::{self, Codes, STEP};
-use crate::weights::LinearWeights;
+use crate::weights::TernaryMatrix;
 use std::arch::x86_64::*;
-use std::ops::Range;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
     name: "tl1-avx2",
@@ -37,7 +32,14 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 2.0,
     agreement: Agreement::Exact,
     about: "AVX2 byte permutes as tables of two activations, 32 rows in lanes, multiply-add in prefill",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<Avx2> = Kernel {
+    pack: Pack::Ternary(pack),
+    row_block: ROWS,
+    multiply: compiled_for!(Avx2, multiply),
+    unpack_row: |packed, row, out| packed.unpack_row::<COLUMNS, BLOCK, _>(ROWS, row, out, weight),
 };
 
 /// Columns of a group.
@@ -51,102 +53,39 @@ const BLOCK: usize = 2 * HALF;
 /// Columns unpacked at a time in prefill: 8 KiB of codes for 16 rows.
 const CHUNK: usize = 32 * COLUMNS;
 
-struct Tl1Avx2 {
-    avx2: Avx2,
-    /// Blocks of a panel.
-    blocks: usize,
-    packed: Packed,
-}
-
-fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
-    let avx2 = cpu.avx2().map_err(|missing| PackError::Unsupported {
-        variant: VARIANT.name,
-        missing,
-    })?;
-    let matrix = ternary_of(weights, &VARIANT)?;
-    let blocks = matrix.cols().div_ceil(COLUMNS);
-    let padded = blocks * COLUMNS;
-    let packed = panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
-        for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
-            for (half, bytes) in block.chunks_exact_mut(HALF).enumerate() {
-                for position in 0..HALF_ROWS {
-                    let row = half * HALF_ROWS + row_of(position);
-                    let columns = &weights[row * padded + k * COLUMNS..][..COLUMNS];
-                    for (group, weights) in columns.as_chunks::<GROUP>().0.iter().enumerate() {
-                        let index = pair_index(*weights);
-                        bytes[group / 2 * HALF_ROWS + position] |= index << (group % 2 * 4);
-                    }
+fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
+    pack_blocks::<COLUMNS, BLOCK>(matrix, ROWS, |rows, block| {
+        for (half, bytes) in block.chunks_exact_mut(HALF).enumerate() {
+            for position in 0..HALF_ROWS {
+                let row = half * HALF_ROWS + row_of(position);
+                let columns = rows.row::<COLUMNS>(row);
+                for (group, weights) in columns.as_chunks::<GROUP>().0.iter().enumerate() {
+                    let index = pair_index(*weights);
+                    bytes[group / 2 * HALF_ROWS + position] |= index << (group % 2 * 4);
                 }
             }
         }
-    })?;
-    Ok(Box::new(Tl1Avx2 {
-        avx2,
-        blocks,
-        packed,
-    }))
+    })
 }
 
-impl Tl1Avx2 {
-    fn panel(&self, panel: usize) -> &[[u8; BLOCK]] {
-        &self.bytes().as_chunks::<BLOCK>().0[panel * self.blocks..][..self.blocks]
-    }
-}
-
-impl PackedMatrix for Tl1Avx2 {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        ROWS
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        // SAFETY: `self.avx2` exists only where AVX2 was detected.
-        unsafe { multiply(self.avx2, self, activations, out) }
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        let (half, position) = place_of(row % ROWS);
-        for (block, out) in self.panel(row / ROWS).iter().zip(out.chunks_mut(COLUMNS)) {
-            let bytes = &block[half * HALF..][..HALF];
-            for (group, out) in out.chunks_mut(GROUP).enumerate() {
-                let index = bytes[group / 2 * HALF_ROWS + position] >> (group % 2 * 4) & 15;
-                for (pattern, out) in PAIRS.iter().zip(out) {
-                    *out = f32::from(pattern[usize::from(index)]) * self.packed.scale;
-                }
-            }
-        }
-    }
+/// A weight of a block.
+fn weight(block: &[u8; BLOCK], row: usize, column: usize) -> i16 {
+    let (half, position) = place_of(row);
+    let group = column / GROUP;
+    let byte = block[half * HALF + group / 2 * HALF_ROWS + position];
+    PAIRS[column % GROUP][usize::from(byte >> (group % 2 * 4) & 15)]
 }
 
 #[target_feature(enable = "avx2")]
-fn multiply(_: Avx2, matrix: &Tl1Avx2, activations: &Activations, out: &mut Tile<'_>) {
-    let packed = &matrix.packed;
-    if out.tokens().len() == 1 {
-        let values = activations.int8(out.tokens().start);
-        let tables = tables(values, matrix.blocks, &PAIRS);
-        panels::decode(packed, activations, out, |panel| {
-            dot(matrix.panel(panel), &tables, |half, tables| {
-                look_up(half, tables)
-            })
-        });
-    } else {
-        panels::prefill::<TILE_ROWS, BYTES, 2, CHUNK, TOKENS>(
-            packed,
-            matrix.blocks * COLUMNS,
-            activations,
-            out,
-            |half, columns, codes| unpack(matrix.panel(half / 2), half % 2, columns, codes),
-            |codes, values, sums| tile(codes, values, sums),
-        );
-    }
+fn multiply(_: Avx2, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
+    lut_avx2::multiply::<GROUP, COLUMNS, BLOCK, HALF, CHUNK>(
+        packed,
+        activations,
+        out,
+        &PAIRS,
+        |half, tables| look_up(half, tables),
+        |half| unpack(half),
+    );
 }
 
 /// The sums of half a block.
@@ -163,31 +102,22 @@ fn look_up(half: &[u8; HALF], tables: &[Table; LOOK_UPS]) -> Digits {
     sums
 }
 
-/// Writes `w + 1` of some columns of half a panel, a multiple of a block from its start.
+/// `w + 1` of the columns of half a block.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn unpack(panel: &[[u8; BLOCK]], half: usize, columns: Range<usize>, codes: &mut [Codes<BYTES>]) {
+fn unpack(half: &[u8; HALF]) -> [__m256i; COLUMNS] {
     let weights = const { byte_patterns(&PAIRS, 1) }
         .each_ref()
         .map(|table| broadcast_u8x16(table));
-    let blocks = &panel[columns.start / COLUMNS..columns.end / COLUMNS];
-    let (first, second) = codes.split_at_mut(blocks.len() * (COLUMNS / STEP));
-    let (first, _) = first.as_chunks_mut::<{ COLUMNS / STEP }>();
-    let (second, _) = second.as_chunks_mut::<{ COLUMNS / STEP }>();
-    for ((block, first), second) in blocks.iter().zip(first).zip(second) {
-        let (vectors, _) = block.as_chunks::<HALF>().0[half].as_chunks::<32>();
-        let mut columns = [_mm256_setzero_si256(); COLUMNS];
-        for (pair, nibbles) in vectors[..LOOK_UPS / 2].iter().enumerate() {
-            for (index, indices) in split_nibbles(nibbles).into_iter().enumerate() {
-                let group = 2 * pair + index;
-                for (column, weights) in weights.iter().enumerate() {
-                    columns[group * GROUP + column] = _mm256_shuffle_epi8(*weights, indices);
-                }
+    let (vectors, _) = half.as_chunks::<32>();
+    let mut columns = [_mm256_setzero_si256(); COLUMNS];
+    for (pair, nibbles) in vectors[..LOOK_UPS / 2].iter().enumerate() {
+        for (index, indices) in split_nibbles(nibbles).into_iter().enumerate() {
+            let group = 2 * pair + index;
+            for (column, weights) in weights.iter().enumerate() {
+                columns[group * GROUP + column] = _mm256_shuffle_epi8(*weights, indices);
             }
         }
-        let (steps, _) = columns.as_chunks::<STEP>();
-        for ((columns, first), second) in steps.iter().zip(first).zip(second) {
-            store_step(columns, first, second);
-        }
     }
+    columns
 }

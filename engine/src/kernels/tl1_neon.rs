@@ -10,18 +10,17 @@
 //!
 //! A sum of two activations is -256 to 256. It is kept as `low + 32 * high` with `low` of 0 to 31 and `high` of -8 to 8: eight of
 //! them add up in a byte, so one look-up and one addition for each half serve 32 weights.
-#![expect(unsafe_code, reason = "calls across the target-feature boundary")]
 
-use super::{
-    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, ternary_of,
-};
+use super::matrix::{Kernel, Pack, compiled_for};
+use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::Activations;
+use crate::cpu::Neon;
 use crate::cpu::aarch64::{load_i16x8, load_u8x16, prefetch, store_u8x16};
-use crate::cpu::{Cpu, Neon};
 use crate::grid::Tile;
+use crate::panels::blocks::pack_blocks;
+use crate::panels::neon_lut;
 use crate::panels::neon_lut::{GROUPS, ROWS, Tables, VECTORS, Words};
-use crate::panels::{self, neon_lut};
-use crate::weights::LinearWeights;
+use crate::weights::TernaryMatrix;
 use std::arch::aarch64::*;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
@@ -31,7 +30,14 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 2.0,
     agreement: Agreement::Exact,
     about: "byte table look-ups, exact sums in two halves, 32 rows in lanes",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<Neon> = Kernel {
+    pack: Pack::Ternary(pack),
+    row_block: ROWS,
+    multiply: compiled_for!(Neon, multiply),
+    unpack_row: |packed, row, out| packed.unpack_row::<COLUMNS, BLOCK, _>(ROWS, row, out, weight),
 };
 
 /// Columns of a group.
@@ -43,86 +49,41 @@ const BLOCK: usize = ROWS * GROUPS / 2;
 /// What the high half of a sum counts.
 const RADIX: i16 = 32;
 
-struct Tl1Neon {
-    neon: Neon,
-    /// Blocks of a panel.
-    blocks: usize,
-    packed: Packed,
-}
-
-fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
-    let neon = cpu.neon().map_err(|missing| PackError::Unsupported {
-        variant: VARIANT.name,
-        missing,
-    })?;
-    let matrix = ternary_of(weights, &VARIANT)?;
-    let blocks = matrix.cols().div_ceil(COLUMNS);
-    let padded = blocks * COLUMNS;
-    let packed = panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
-        for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
-            for (index, byte) in block.iter_mut().enumerate() {
-                let (pairs, row) = (index / ROWS, index % ROWS);
-                let columns = &weights[row * padded + k * COLUMNS + pairs * 2 * PAIR..];
-                let code =
-                    |pair: usize| 3 * (columns[pair * PAIR] + 1) + columns[pair * PAIR + 1] + 1;
-                *byte = (code(0) | code(1) << 4).cast_unsigned();
-            }
+fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
+    pack_blocks::<COLUMNS, BLOCK>(matrix, ROWS, |rows, block| {
+        for (index, byte) in block.iter_mut().enumerate() {
+            let (pairs, row) = (index / ROWS, index % ROWS);
+            let columns = &rows.row::<COLUMNS>(row)[pairs * 2 * PAIR..];
+            let code = |pair: usize| 3 * (columns[pair * PAIR] + 1) + columns[pair * PAIR + 1] + 1;
+            *byte = (code(0) | code(1) << 4).cast_unsigned();
         }
-    })?;
-    Ok(Box::new(Tl1Neon {
-        neon,
-        blocks,
-        packed,
-    }))
+    })
 }
 
-impl Tl1Neon {
-    fn panel(&self, panel: usize) -> &[[u8; BLOCK]] {
-        &self.bytes().as_chunks::<BLOCK>().0[panel * self.blocks..][..self.blocks]
-    }
-}
-
-impl PackedMatrix for Tl1Neon {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        ROWS
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        // SAFETY: `self.neon` exists only where Advanced SIMD was detected.
-        unsafe { multiply(self.neon, self, activations, out) }
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        for (block, out) in self.panel(row / ROWS).iter().zip(out.chunks_mut(COLUMNS)) {
-            for (column, out) in out.iter_mut().enumerate() {
-                let (pair, place) = (column / PAIR, column % PAIR);
-                let byte = block[pair / 2 * ROWS + row % ROWS];
-                let index = byte >> (4 * (pair % 2)) & 15;
-                let code = if place == 0 { index / 3 } else { index % 3 };
-                *out = (f32::from(code) - 1.0) * self.packed.scale;
-            }
-        }
-    }
+/// A weight of a block.
+fn weight(block: &[u8; BLOCK], row: usize, column: usize) -> i8 {
+    let (pair, place) = (column / PAIR, column % PAIR);
+    let index = block[pair / 2 * ROWS + row] >> (4 * (pair % 2)) & 15;
+    let code = if place == 0 { index / 3 } else { index % 3 };
+    code.cast_signed() - 1
 }
 
 #[target_feature(enable = "neon")]
-fn multiply(_: Neon, matrix: &Tl1Neon, activations: &Activations, out: &mut Tile<'_>) {
-    let stride = matrix.blocks * BLOCK;
+fn multiply(_: Neon, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
+    let stride = packed.cols.div_ceil(COLUMNS) * BLOCK;
     neon_lut::multiply::<COLUMNS>(
-        &matrix.packed,
+        packed,
         activations,
         out,
         |values, tables| fill(values, tables),
-        |panel, blocks, tables, sums| look_up(&matrix.panel(panel)[blocks], stride, tables, sums),
+        |panel, blocks, tables, sums| {
+            look_up(
+                &packed.blocks::<COLUMNS, BLOCK>(panel)[blocks],
+                stride,
+                tables,
+                sums,
+            )
+        },
     );
 }
 

@@ -8,13 +8,13 @@
 //!
 //! The index is `(w0 + 1) + 3 (w1 + 1)`, 0 to 8.
 
-use super::{Agreement, Family, KernelVariant, PackResult, Packed, PackedMatrix, ternary_of};
+use super::matrix::{Kernel, Pack};
+use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::Activations;
-use crate::cpu::Cpu;
 use crate::grid::Tile;
-use crate::panels;
+use crate::panels::blocks::pack_blocks;
 use crate::panels::lut::{Groups, PAIRS, pair_index};
-use crate::weights::LinearWeights;
+use crate::weights::TernaryMatrix;
 use std::ops::Range;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
@@ -24,7 +24,14 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 2.0,
     agreement: Agreement::Exact,
     about: "portable Rust, tables of two activations, 16-bit partial sums",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<()> = Kernel {
+    pack: Pack::Ternary(pack),
+    row_block: 1,
+    multiply,
+    unpack_row: |packed, row, out| packed.unpack_row::<COLUMNS, BLOCK, _>(1, row, out, weight),
 };
 
 /// Columns of a group.
@@ -36,71 +43,31 @@ const COLUMNS: usize = GROUPS * GROUP;
 /// Bytes of a block.
 const BLOCK: usize = GROUPS / 2;
 
-struct Tl1Scalar {
-    /// Blocks of a row.
-    blocks: usize,
-    packed: Packed,
-}
-
-fn pack(weights: &LinearWeights, _: &Cpu) -> PackResult {
-    let matrix = ternary_of(weights, &VARIANT)?;
-    let blocks = matrix.cols().div_ceil(COLUMNS);
-    let packed = panels::pack(
-        matrix,
-        1,
-        blocks * COLUMNS,
-        blocks * BLOCK,
-        |weights, bytes| {
-            let (pairs, _) = weights.as_chunks::<{ 2 * GROUP }>();
-            for (columns, byte) in pairs.iter().zip(bytes) {
-                let [a, b, c, d] = *columns;
-                *byte = pair_index([a, b]) | pair_index([c, d]) << 4;
-            }
-        },
-    )?;
-    Ok(Box::new(Tl1Scalar { blocks, packed }))
-}
-
-impl Tl1Scalar {
-    fn row(&self, row: usize) -> &[[u8; BLOCK]] {
-        &self.bytes().as_chunks::<BLOCK>().0[row * self.blocks..][..self.blocks]
-    }
-}
-
-impl PackedMatrix for Tl1Scalar {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        1
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        let groups = Groups {
-            patterns: &PAIRS,
-            count: self.blocks * GROUPS,
-            block: GROUPS,
-        };
-        groups.multiply(&self.packed, activations, out, |row, groups, indices| {
-            unpack(self.row(row), groups, indices);
-        });
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        let mut indices = vec![0; self.blocks * GROUPS];
-        unpack(self.row(row), 0..indices.len(), &mut indices);
-        for (index, out) in indices.into_iter().zip(out.chunks_mut(GROUP)) {
-            for (pattern, out) in PAIRS.iter().zip(out) {
-                *out = f32::from(pattern[usize::from(index)]) * self.packed.scale;
-            }
+fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
+    pack_blocks::<COLUMNS, BLOCK>(matrix, 1, |rows, block| {
+        let (pairs, _) = rows.row::<COLUMNS>(0).as_chunks::<{ 2 * GROUP }>();
+        for ([a, b, c, d], byte) in pairs.iter().zip(block) {
+            *byte = pair_index([*a, *b]) | pair_index([*c, *d]) << 4;
         }
-    }
+    })
+}
+
+fn multiply((): (), packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
+    let groups = Groups {
+        patterns: &PAIRS,
+        count: packed.cols.div_ceil(COLUMNS) * GROUPS,
+        block: GROUPS,
+    };
+    groups.multiply(packed, activations, out, |index, groups, indices| {
+        unpack(packed.blocks::<COLUMNS, BLOCK>(index), groups, indices);
+    });
+}
+
+/// A weight of a block.
+fn weight(block: &[u8; BLOCK], _: usize, column: usize) -> i16 {
+    let group = column / GROUP;
+    let index = block[group / 2] >> (group % 2 * 4) & 15;
+    PAIRS[column % GROUP][usize::from(index)]
 }
 
 /// Writes the indices of some groups of a row.

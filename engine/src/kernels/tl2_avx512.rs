@@ -13,19 +13,18 @@
 //! A permute reads the lowest five bits of a word, so that shifts are all that unpacks three of the indices; the last one is
 //! gathered at the top of a word, a bit from each, and shifted down. Sums are of `w * a` itself and exact: see
 //! `panels/avx512_lut.rs`.
-#![expect(unsafe_code, reason = "calls across the target-feature boundary")]
 
-use super::{
-    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, ternary_of,
-};
+use super::matrix::{Kernel, Pack, compiled_for};
+use super::tl1_avx512::table;
+use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::Activations;
-use crate::cpu::avx512::{load_i16x32, load_u8x64, store_i16x32};
+use crate::cpu::Avx512;
+use crate::cpu::avx512::load_u8x64;
 use crate::cpu::x86_64::prefetch;
-use crate::cpu::{Avx512, Cpu};
 use crate::grid::Tile;
-use crate::panels;
 use crate::panels::avx512_lut::{self, ROWS, TOKENS, Table, VECTORS, add_words, look_up, shift};
-use crate::weights::LinearWeights;
+use crate::panels::blocks::pack_blocks;
+use crate::weights::TernaryMatrix;
 use std::arch::x86_64::*;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
@@ -35,7 +34,14 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 5.0 / 3.0,
     agreement: Agreement::Exact,
     about: "AVX-512 word permutes look three weights up, 128 rows in lanes, exact 16-bit partial sums",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<Avx512> = Kernel {
+    pack: Pack::Ternary(pack),
+    row_block: ROWS,
+    multiply: compiled_for!(Avx512, multiply),
+    unpack_row: |packed, row, out| packed.unpack_row::<COLUMNS, UNIT, _>(ROWS, row, out, weight),
 };
 
 /// Columns of a group.
@@ -68,11 +74,6 @@ const WEIGHTS: [[i16; 32]; GROUP] = {
     weights
 };
 
-struct Tl2Avx512 {
-    avx512: Avx512,
-    packed: Packed,
-}
-
 /// The words of 48 weights of a row.
 fn encode(weights: &[i8]) -> [u16; WORDS] {
     let mut words = [0; WORDS];
@@ -98,59 +99,22 @@ fn index(words: [u16; WORDS], i: usize) -> u16 {
     }
 }
 
-fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
-    let avx512 = cpu.avx512().map_err(|missing| PackError::Unsupported {
-        variant: VARIANT.name,
-        missing,
-    })?;
-    let matrix = ternary_of(weights, &VARIANT)?;
-    let units = matrix.cols().div_ceil(COLUMNS);
-    let padded = units * COLUMNS;
-    let packed = panels::pack(matrix, ROWS, padded, units * UNIT, |weights, bytes| {
-        for (k, unit) in bytes.chunks_exact_mut(UNIT).enumerate() {
-            for row in 0..ROWS {
-                let words = encode(&weights[row * padded + k * COLUMNS..][..COLUMNS]);
-                for (bytes, word) in unit.chunks_exact_mut(WORD_BYTES).zip(words) {
-                    bytes.as_chunks_mut::<2>().0[row] = word.to_le_bytes();
-                }
+fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
+    pack_blocks::<COLUMNS, UNIT>(matrix, ROWS, |rows, unit| {
+        for row in 0..ROWS {
+            let words = encode(rows.row::<COLUMNS>(row));
+            for (bytes, word) in unit.chunks_exact_mut(WORD_BYTES).zip(words) {
+                bytes.as_chunks_mut::<2>().0[row] = word.to_le_bytes();
             }
         }
-    })?;
-    Ok(Box::new(Tl2Avx512 { avx512, packed }))
+    })
 }
 
-impl PackedMatrix for Tl2Avx512 {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        ROWS
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        // SAFETY: `self.avx512` exists only where AVX-512 F and BW were detected.
-        unsafe { multiply(self.avx512, &self.packed, activations, out) }
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        let units = self.packed.cols.div_ceil(COLUMNS);
-        let panel = &self.bytes().as_chunks::<UNIT>().0[row / ROWS * units..];
-        for (unit, out) in panel.iter().zip(out.chunks_mut(COLUMNS)) {
-            let (bytes, _) = unit.as_chunks::<2>();
-            let words = std::array::from_fn(|j| u16::from_le_bytes(bytes[j * ROWS + row % ROWS]));
-            for (column, out) in out.iter_mut().enumerate() {
-                let index = index(words, column / GROUP);
-                let weight = WEIGHTS[column % GROUP][usize::from(index)];
-                *out = f32::from(weight) * self.packed.scale;
-            }
-        }
-    }
+/// A weight of a unit.
+fn weight(unit: &[u8; UNIT], row: usize, column: usize) -> i16 {
+    let (bytes, _) = unit.as_chunks::<2>();
+    let words = std::array::from_fn(|j| u16::from_le_bytes(bytes[j * ROWS + row]));
+    WEIGHTS[column % GROUP][usize::from(index(words, column / GROUP))]
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
@@ -161,7 +125,7 @@ fn multiply(_: Avx512, packed: &Packed, activations: &Activations, out: &mut Til
             UNIT_GROUPS,
             activations,
             out,
-            |group, to| table(*group, to),
+            |group, to| table(&WEIGHTS, *group, to),
             |units, tables, ahead, sums| tile(units, tables, ahead, sums),
         );
     } else {
@@ -170,22 +134,10 @@ fn multiply(_: Avx512, packed: &Packed, activations: &Activations, out: &mut Til
             UNIT_GROUPS,
             activations,
             out,
-            |group, to| table(*group, to),
+            |group, to| table(&WEIGHTS, *group, to),
             |units, tables, ahead, sums| tile(units, tables, ahead, sums),
         );
     }
-}
-
-/// Makes the table of three activations.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn table(group: [i8; GROUP], to: &mut Table) {
-    let product = |column: usize| {
-        let a = _mm512_set1_epi16(i16::from(group[column]));
-        _mm512_mullo_epi16(load_i16x32(&WEIGHTS[column]), a)
-    };
-    let sums = _mm512_add_epi16(_mm512_add_epi16(product(0), product(1)), product(2));
-    store_i16x32(&mut to.0, sums);
 }
 
 /// Adds the sums of the rows of a panel over some units, at most a chunk. A call of its own, so that the registers are its own

@@ -14,18 +14,17 @@
 //!
 //! A sum of three activations is -384 to 384. It is kept as `low + 28 * high`, both of -14 to 14: eight of either sign add up in a
 //! byte. The sign is 1 or -1, and a multiply-add of bytes applies it while it adds.
-#![expect(unsafe_code, reason = "calls across the target-feature boundary")]
 
-use super::{
-    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, ternary_of,
-};
+use super::matrix::{Kernel, Pack, compiled_for};
+use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::Activations;
+use crate::cpu::Neon;
 use crate::cpu::aarch64::{cmtst, load_i16x8, load_u8x16, prefetch, store_u8x16};
-use crate::cpu::{Cpu, Neon};
 use crate::grid::Tile;
+use crate::panels::blocks::pack_blocks;
+use crate::panels::neon_lut;
 use crate::panels::neon_lut::{GROUPS, ROWS, Table, Tables, VECTORS, Words};
-use crate::panels::{self, neon_lut};
-use crate::weights::LinearWeights;
+use crate::weights::TernaryMatrix;
 use std::arch::aarch64::*;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
@@ -35,7 +34,14 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 5.0 / 3.0,
     agreement: Agreement::Exact,
     about: "byte table look-ups with signs apart, exact sums in two halves, 32 rows in lanes",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<Neon> = Kernel {
+    pack: Pack::Ternary(pack),
+    row_block: ROWS,
+    multiply: compiled_for!(Neon, multiply),
+    unpack_row: |packed, row, out| packed.unpack_row::<COLUMNS, BLOCK, _>(ROWS, row, out, weight),
 };
 
 /// Columns of a group.
@@ -49,95 +55,44 @@ const RADIX: i16 = 28;
 /// 2^15 / 28: a rounding high multiplication by it divides by 28, and what is left of -384 to 384 is -14 to 14.
 const RECIPROCAL: i16 = 1170;
 
-struct Tl2Neon {
-    neon: Neon,
-    /// Blocks of a panel.
-    blocks: usize,
-    packed: Packed,
+fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
+    pack_blocks::<COLUMNS, BLOCK>(matrix, ROWS, |rows, block| {
+        for row in 0..ROWS {
+            let columns = rows.row::<COLUMNS>(row);
+            for (t, w) in columns.as_chunks::<TRIPLE>().0.iter().enumerate() {
+                let n = 9 * w[0] + 3 * w[1] + w[2];
+                block[row] |= u8::from(n < 0) << t;
+                block[(1 + t / 2) * ROWS + row] |= n.unsigned_abs() << (4 * (t % 2));
+            }
+        }
+    })
 }
 
-/// Weight `place` of the triple whose number is `n`.
-fn weight(n: i8, place: usize) -> i8 {
-    let codes = n + 13;
+/// A weight of a block.
+fn weight(block: &[u8; BLOCK], row: usize, column: usize) -> i8 {
+    let (t, place) = (column / TRIPLE, column % TRIPLE);
+    let size = (block[(1 + t / 2) * ROWS + row] >> (4 * (t % 2)) & 15).cast_signed();
+    let negative = block[row] >> t & 1 == 1;
+    let codes = if negative { 13 - size } else { 13 + size };
     [codes / 9, codes / 3 % 3, codes % 3][place] - 1
 }
 
-fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
-    let neon = cpu.neon().map_err(|missing| PackError::Unsupported {
-        variant: VARIANT.name,
-        missing,
-    })?;
-    let matrix = ternary_of(weights, &VARIANT)?;
-    let blocks = matrix.cols().div_ceil(COLUMNS);
-    let padded = blocks * COLUMNS;
-    let packed = panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
-        for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
-            for row in 0..ROWS {
-                let columns = &weights[row * padded + k * COLUMNS..][..COLUMNS];
-                for (t, w) in columns.as_chunks::<TRIPLE>().0.iter().enumerate() {
-                    let n = 9 * w[0] + 3 * w[1] + w[2];
-                    block[row] |= u8::from(n < 0) << t;
-                    block[(1 + t / 2) * ROWS + row] |= n.unsigned_abs() << (4 * (t % 2));
-                }
-            }
-        }
-    })?;
-    Ok(Box::new(Tl2Neon {
-        neon,
-        blocks,
-        packed,
-    }))
-}
-
-impl Tl2Neon {
-    fn panel(&self, panel: usize) -> &[[u8; BLOCK]] {
-        &self.bytes().as_chunks::<BLOCK>().0[panel * self.blocks..][..self.blocks]
-    }
-}
-
-impl PackedMatrix for Tl2Neon {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        ROWS
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        // SAFETY: `self.neon` exists only where Advanced SIMD was detected.
-        unsafe { multiply(self.neon, self, activations, out) }
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        let row_in_panel = row % ROWS;
-        for (block, out) in self.panel(row / ROWS).iter().zip(out.chunks_mut(COLUMNS)) {
-            for (column, out) in out.iter_mut().enumerate() {
-                let (t, place) = (column / TRIPLE, column % TRIPLE);
-                let byte = block[(1 + t / 2) * ROWS + row_in_panel];
-                let size = (byte >> (4 * (t % 2)) & 15).cast_signed();
-                let negative = block[row_in_panel] >> t & 1 == 1;
-                let n = if negative { -size } else { size };
-                *out = f32::from(weight(n, place)) * self.packed.scale;
-            }
-        }
-    }
-}
-
 #[target_feature(enable = "neon")]
-fn multiply(_: Neon, matrix: &Tl2Neon, activations: &Activations, out: &mut Tile<'_>) {
-    let stride = matrix.blocks * BLOCK;
+fn multiply(_: Neon, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
+    let stride = packed.cols.div_ceil(COLUMNS) * BLOCK;
     neon_lut::multiply::<COLUMNS>(
-        &matrix.packed,
+        packed,
         activations,
         out,
         |values, tables| fill(values, tables),
-        |panel, blocks, tables, sums| look_up(&matrix.panel(panel)[blocks], stride, tables, sums),
+        |panel, blocks, tables, sums| {
+            look_up(
+                &packed.blocks::<COLUMNS, BLOCK>(panel)[blocks],
+                stride,
+                tables,
+                sums,
+            )
+        },
     );
 }
 

@@ -10,13 +10,13 @@
 //!
 //! The index is the size of `w0 + 3 w1 + 9 w2`, 0 to 13. Sign and index together name an entry of a table of 32.
 
-use super::{Agreement, Family, KernelVariant, PackResult, Packed, PackedMatrix, ternary_of};
+use super::matrix::{Kernel, Pack};
+use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::Activations;
-use crate::cpu::Cpu;
 use crate::grid::Tile;
-use crate::panels;
+use crate::panels::blocks::pack_blocks;
 use crate::panels::lut::{ENTRIES, Groups, SIGNED_TRIPLES, triple_index};
-use crate::weights::LinearWeights;
+use crate::weights::TernaryMatrix;
 use std::ops::Range;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
@@ -26,7 +26,14 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 5.0 / 3.0,
     agreement: Agreement::Exact,
     about: "portable Rust, tables of three activations, 16-bit partial sums",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<()> = Kernel {
+    pack: Pack::Ternary(pack),
+    row_block: 1,
+    multiply,
+    unpack_row: |packed, row, out| packed.unpack_row::<COLUMNS, BLOCK, _>(1, row, out, weight),
 };
 
 /// Columns of a group.
@@ -38,75 +45,34 @@ const COLUMNS: usize = GROUPS * GROUP;
 /// Bytes of a block.
 const BLOCK: usize = 5;
 
-struct Tl2Scalar {
-    /// Blocks of a row.
-    blocks: usize,
-    packed: Packed,
-}
-
-fn pack(weights: &LinearWeights, _: &Cpu) -> PackResult {
-    let matrix = ternary_of(weights, &VARIANT)?;
-    let blocks = matrix.cols().div_ceil(COLUMNS);
-    let packed = panels::pack(
-        matrix,
-        1,
-        blocks * COLUMNS,
-        blocks * BLOCK,
-        |weights, bytes| {
-            let (columns, _) = weights.as_chunks::<COLUMNS>();
-            let (bytes, _) = bytes.as_chunks_mut::<BLOCK>();
-            for (columns, bytes) in columns.iter().zip(bytes) {
-                for (group, weights) in columns.as_chunks::<GROUP>().0.iter().enumerate() {
-                    let (negative, index) = triple_index(*weights);
-                    bytes[group / 2] |= index << (group % 2 * 4);
-                    bytes[4] |= u8::from(negative) << group;
-                }
-            }
-        },
-    )?;
-    Ok(Box::new(Tl2Scalar { blocks, packed }))
-}
-
-impl Tl2Scalar {
-    fn row(&self, row: usize) -> &[[u8; BLOCK]] {
-        &self.bytes().as_chunks::<BLOCK>().0[row * self.blocks..][..self.blocks]
-    }
-}
-
-impl PackedMatrix for Tl2Scalar {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        1
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        let groups = Groups {
-            patterns: &SIGNED_TRIPLES,
-            count: self.blocks * GROUPS,
-            block: GROUPS,
-        };
-        groups.multiply(&self.packed, activations, out, |row, groups, indices| {
-            unpack(self.row(row), groups, indices);
-        });
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        let mut indices = vec![0; self.blocks * GROUPS];
-        unpack(self.row(row), 0..indices.len(), &mut indices);
-        for (index, out) in indices.into_iter().zip(out.chunks_mut(GROUP)) {
-            for (pattern, out) in SIGNED_TRIPLES.iter().zip(out) {
-                *out = f32::from(pattern[usize::from(index)]) * self.packed.scale;
-            }
+fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
+    pack_blocks::<COLUMNS, BLOCK>(matrix, 1, |rows, block| {
+        let (groups, _) = rows.row::<COLUMNS>(0).as_chunks::<GROUP>();
+        for (group, weights) in groups.iter().enumerate() {
+            let (negative, index) = triple_index(*weights);
+            block[group / 2] |= index << (group % 2 * 4);
+            block[4] |= u8::from(negative) << group;
         }
-    }
+    })
+}
+
+fn multiply((): (), packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
+    let groups = Groups {
+        patterns: &SIGNED_TRIPLES,
+        count: packed.cols.div_ceil(COLUMNS) * GROUPS,
+        block: GROUPS,
+    };
+    groups.multiply(packed, activations, out, |index, groups, indices| {
+        unpack(packed.blocks::<COLUMNS, BLOCK>(index), groups, indices);
+    });
+}
+
+/// A weight of a block.
+fn weight(block: &[u8; BLOCK], _: usize, column: usize) -> i16 {
+    let group = column / GROUP;
+    let negative = block[4] >> group & 1;
+    let index = negative << 4 | block[group / 2] >> (group % 2 * 4) & 15;
+    SIGNED_TRIPLES[column % GROUP][usize::from(index)]
 }
 
 /// Writes sign and index of some groups of a row as indices into tables of twice [`ENTRIES`].

@@ -16,21 +16,19 @@
 //! `vpmaddubsw`, and since the sum of the digits of a row is known, their excess is known too. That is 33 vector operations
 //! for 160 weights, against 13 for 128 of the two-bit kernel: where memory is slow against the core this kernel wins, else
 //! the other.
-#![expect(unsafe_code, reason = "calls across the target-feature boundary")]
 
-use super::{
-    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, ternary_of,
-};
+use super::matrix::{Kernel, Pack, compiled_for};
+use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::Activations;
 use crate::base3::{self, DIGITS};
+use crate::cpu::Avx2;
 use crate::cpu::x86_64::{
     broadcast_i8x4, load_u8x32, prefetch, store_i32x8, store_u8x32, triple_u8x32,
 };
-use crate::cpu::{Avx2, Cpu};
 use crate::grid::Tile;
 use crate::panels::avx2::{BYTES, CHUNK, ROWS, TOKENS, tile};
 use crate::panels::{self, Codes, STEP};
-use crate::weights::LinearWeights;
+use crate::weights::TernaryMatrix;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -41,7 +39,14 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 1.6,
     agreement: Agreement::Exact,
     about: "AVX2, five weights in a byte, digits by comparison, 16 rows in lanes",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<Avx2> = Kernel {
+    pack: Pack::Ternary(pack),
+    row_block: ROWS,
+    multiply: compiled_for!(Avx2, multiply),
+    unpack_row,
 };
 
 /// Columns of a block.
@@ -57,23 +62,11 @@ const CHUNK_COLUMNS: usize = CHUNK / COLUMNS * COLUMNS;
 /// How far ahead decode asks for weights, in bytes: about the latency of memory at its bandwidth.
 const AHEAD: usize = 8 << 10;
 
-struct Trit5Avx2 {
-    avx2: Avx2,
-    /// Blocks of a panel.
-    blocks: usize,
-    packed: Packed,
-}
-
-fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
-    let avx2 = cpu.avx2().map_err(|missing| PackError::Unsupported {
-        variant: VARIANT.name,
-        missing,
-    })?;
-    let matrix = ternary_of(weights, &VARIANT)?;
+fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
     let blocks = matrix.cols().div_ceil(COLUMNS);
     let padded = blocks * COLUMNS;
     let panel_bytes = SUMS + blocks * BLOCK;
-    let packed = panels::pack(matrix, ROWS, padded, panel_bytes, |weights, bytes| {
+    panels::pack(matrix, ROWS, padded, panel_bytes, |weights, bytes| {
         let (sums, bytes) = bytes.split_at_mut(SUMS);
         for (sum, row) in sums.chunks_exact_mut(4).zip(weights.chunks_exact(padded)) {
             let total: i32 = row.iter().map(|w| i32::from(*w) + 1).sum();
@@ -87,57 +80,30 @@ fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
                 *byte = base3::encode(group) ^ 0x80;
             }
         }
-    })?;
-    Ok(Box::new(Trit5Avx2 {
-        avx2,
-        blocks,
-        packed,
-    }))
+    })
 }
 
-impl Trit5Avx2 {
-    /// Sums of `w + 1` of the rows of a panel, and its blocks.
-    fn panel(&self, panel: usize) -> (&[[u8; 4]], &[[u8; BLOCK]]) {
-        let panel_bytes = SUMS + self.blocks * BLOCK;
-        let (sums, blocks) = self.bytes()[panel * panel_bytes..][..panel_bytes].split_at(SUMS);
-        (sums.as_chunks().0, blocks.as_chunks().0)
-    }
+/// Sums of `w + 1` of the rows of a panel, and its blocks.
+fn panel(packed: &Packed, index: usize) -> (&[[u8; 4]], &[[u8; BLOCK]]) {
+    let panel_bytes = SUMS + packed.cols.div_ceil(COLUMNS) * BLOCK;
+    let (sums, blocks) = packed.bytes.bytes()[index * panel_bytes..][..panel_bytes].split_at(SUMS);
+    (sums.as_chunks().0, blocks.as_chunks().0)
 }
 
-impl PackedMatrix for Trit5Avx2 {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        ROWS
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        // SAFETY: `self.avx2` exists only where AVX2 was detected.
-        unsafe { multiply(self.avx2, self, activations, out) }
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        let (_, blocks) = self.panel(row / ROWS);
-        for (block, out) in blocks.iter().zip(out.chunks_mut(COLUMNS)) {
-            let lane = &block[row % ROWS * STEP..][..STEP];
-            for (column, out) in out.iter_mut().enumerate() {
-                let weight = base3::decode(lane[column % STEP] ^ 0x80, column / STEP);
-                *out = f32::from(weight) * self.packed.scale;
-            }
+/// Writes a row as it will be multiplied.
+fn unpack_row(packed: &Packed, row: usize, out: &mut [f32]) {
+    let (_, blocks) = panel(packed, row / ROWS);
+    for (block, out) in blocks.iter().zip(out.chunks_mut(COLUMNS)) {
+        let lane = &block[row % ROWS * STEP..][..STEP];
+        for (column, out) in out.iter_mut().enumerate() {
+            let weight = base3::decode(lane[column % STEP] ^ 0x80, column / STEP);
+            *out = f32::from(weight) * packed.scale;
         }
     }
 }
 
 #[target_feature(enable = "avx2")]
-fn multiply(_: Avx2, matrix: &Trit5Avx2, activations: &Activations, out: &mut Tile<'_>) {
-    let packed = &matrix.packed;
+fn multiply(_: Avx2, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
     if out.tokens().len() == 1 {
         let token = out.tokens().start;
         let sum = activations.sum(token);
@@ -147,16 +113,16 @@ fn multiply(_: Avx2, matrix: &Trit5Avx2, activations: &Activations, out: &mut Ti
             .iter()
             .map(|a| a ^ i8::MIN)
             .collect();
-        panels::decode(packed, activations, out, |panel| {
-            dot(matrix.panel(panel), &unsigned, sum)
+        panels::decode(packed, activations, out, |index| {
+            dot(panel(packed, index), &unsigned, sum)
         });
     } else {
-        panels::prefill::<ROWS, BYTES, 1, CHUNK_COLUMNS, TOKENS>(
+        panels::prefill::<ROWS, BYTES, 1, CHUNK_COLUMNS, TOKENS, 1>(
             packed,
-            matrix.blocks * COLUMNS,
+            packed.cols.next_multiple_of(COLUMNS),
             activations,
             out,
-            |panel, columns, codes| unpack(matrix.panel(panel).1, columns, codes),
+            |index, columns, codes| unpack(panel(packed, index).1, columns, codes),
             |codes, values, sums| tile(codes, values, sums),
         );
     }

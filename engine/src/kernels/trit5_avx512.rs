@@ -12,21 +12,19 @@
 //! what one byte permute of two registers can look up. It gives the first four trits as codes of two bits, in planes as
 //! those of `i2s-avx512-vnni`. Classes that differ in bit 6 share their fifth trit, so a permute of one register gives that
 //! one. Where the sign is set, `2 - code` takes the place of `code`, in all four fields of a byte by one subtraction.
-#![expect(unsafe_code, reason = "calls across the target-feature boundary")]
 
-use super::{
-    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, ternary_of,
-};
+use super::matrix::{Kernel, Pack, compiled_for};
+use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::Activations;
+use crate::cpu::Avx512Vbmi;
 use crate::cpu::avx512::{broadcast_i8x4_512, load_u8x64, store_i32x16, store_u8x64};
 use crate::cpu::x86_64::prefetch;
-use crate::cpu::{Avx512Vbmi, Cpu};
 use crate::grid::Tile;
 use crate::panels::avx512_vnni::{BYTES, ROWS, TOKENS, tile};
+use crate::panels::blocks::pack_blocks;
 use crate::panels::{self, Codes, STEP};
-use crate::weights::LinearWeights;
+use crate::weights::TernaryMatrix;
 use std::arch::x86_64::*;
-use std::ops::Range;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
     name: "trit5-avx512",
@@ -35,7 +33,14 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 1.6,
     agreement: Agreement::Exact,
     about: "AVX-512 byte permutes look five trits up, int8 dot products, 32 rows in lanes",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<Avx512Vbmi> = Kernel {
+    pack: Pack::Ternary(pack),
+    row_block: ROWS,
+    multiply: compiled_for!(Avx512Vbmi, multiply),
+    unpack_row: |packed, row, out| packed.unpack_row::<COLUMNS, BLOCK, _>(ROWS, row, out, weight),
 };
 
 /// Trits of a byte.
@@ -116,95 +121,37 @@ const FIFTH: [u8; HALF] = {
     table
 };
 
-struct Trit5Avx512 {
-    vbmi: Avx512Vbmi,
-    packed: Packed,
-}
-
-fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
-    let vbmi = cpu
-        .avx512_vbmi()
-        .map_err(|missing| PackError::Unsupported {
-            variant: VARIANT.name,
-            missing,
-        })?;
-    let matrix = ternary_of(weights, &VARIANT)?;
-    let blocks = matrix.cols().div_ceil(COLUMNS);
-    let padded = blocks * COLUMNS;
-    let packed = panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
-        for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
-            for (index, byte) in block.iter_mut().enumerate() {
-                let (row, b) = (index / STEP, index % STEP);
-                let columns = &weights[row * padded + k * COLUMNS..][..COLUMNS];
-                *byte = encode(std::array::from_fn(|plane| columns[plane * STEP + b]));
-            }
+fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
+    pack_blocks::<COLUMNS, BLOCK>(matrix, ROWS, |rows, block| {
+        for (index, byte) in block.iter_mut().enumerate() {
+            let (row, b) = (index / STEP, index % STEP);
+            let columns = rows.row::<COLUMNS>(row);
+            *byte = encode(std::array::from_fn(|plane| columns[plane * STEP + b]));
         }
-    })?;
-    Ok(Box::new(Trit5Avx512 { vbmi, packed }))
+    })
 }
 
-/// The blocks of a panel.
-fn panel(packed: &Packed, panel: usize) -> &[[u8; BLOCK]] {
-    let blocks = packed.cols.div_ceil(COLUMNS);
-    &packed.bytes.bytes().as_chunks::<BLOCK>().0[panel * blocks..][..blocks]
-}
-
-impl PackedMatrix for Trit5Avx512 {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        ROWS
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        // SAFETY: `self.vbmi` exists only where AVX-512 F, BW, VBMI and VNNI were detected.
-        unsafe { multiply(self.vbmi, &self.packed, activations, out) }
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        for (block, out) in panel(&self.packed, row / ROWS)
-            .iter()
-            .zip(out.chunks_mut(COLUMNS))
-        {
-            let lane = &block[row % ROWS * STEP..][..STEP];
-            for (column, out) in out.iter_mut().enumerate() {
-                let byte = lane[column % STEP];
-                let code = match column / STEP {
-                    4 => FIFTH[usize::from(byte) % HALF],
-                    plane => FOUR[usize::from(byte & !SIGN)] >> (2 * plane) & 3,
-                };
-                let sign = if byte & SIGN == 0 { 1.0 } else { -1.0 };
-                *out = (f32::from(code) - 1.0) * sign * self.packed.scale;
-            }
-        }
-    }
+/// A weight of a block.
+fn weight(block: &[u8; BLOCK], row: usize, column: usize) -> i8 {
+    let byte = block[row * STEP + column % STEP];
+    let code = match column / STEP {
+        4 => FIFTH[usize::from(byte) % HALF],
+        plane => FOUR[usize::from(byte & !SIGN)] >> (2 * plane) & 3,
+    };
+    let weight = code.cast_signed() - 1;
+    if byte & SIGN == 0 { weight } else { -weight }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni")]
 fn multiply(_: Avx512Vbmi, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
-    if out.tokens().len() == 1 {
-        let token = out.tokens().start;
-        let (values, sum) = (activations.int8(token), activations.sum(token));
-        panels::decode(packed, activations, out, |index| {
-            dot(panel(packed, index), values, sum)
-        });
-    } else {
-        panels::prefill::<ROWS, BYTES, 1, CHUNK, TOKENS>(
-            packed,
-            packed.cols.div_ceil(COLUMNS) * COLUMNS,
-            activations,
-            out,
-            |index, columns, codes| unpack(panel(packed, index), columns, codes),
-            |codes, values, sums| tile(codes, values, sums),
-        );
-    }
+    panels::multiply::<ROWS, BYTES, COLUMNS, BLOCK, CHUNK, TOKENS, 1>(
+        packed,
+        activations,
+        out,
+        |panel, values, sum| dot(panel, values, sum),
+        |blocks, codes| unpack(blocks, codes),
+        |codes, values, sums| tile(codes, values, sums),
+    );
 }
 
 /// The tables in registers.
@@ -294,13 +241,12 @@ fn dot(panel: &[[u8; BLOCK]], values: &[i8], sum: i32) -> [i32; ROWS] {
     result
 }
 
-/// Writes `w + 1` of some columns of a panel, a multiple of a block from its start.
+/// Writes `w + 1` of the columns of some blocks.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni")]
-fn unpack(panel: &[[u8; BLOCK]], columns: Range<usize>, codes: &mut [Codes<BYTES>]) {
+fn unpack(blocks: &[[u8; BLOCK]], codes: &mut [Codes<BYTES>]) {
     let tables = Tables::load();
     let low = _mm512_set1_epi8(0x03);
-    let blocks = &panel[columns.start / COLUMNS..];
     for (block, steps) in blocks.iter().zip(codes.as_chunks_mut::<TRITS>().0) {
         let (halves, _) = block.as_chunks::<64>();
         for (half, bytes) in halves.iter().enumerate() {

@@ -12,23 +12,21 @@
 //! ```
 //!
 //! Two comparisons, a subtraction and a multiplication of bytes give a weight; no table and no shift.
-#![expect(unsafe_code, reason = "calls across the target-feature boundary")]
 
-use super::{
-    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, ternary_of,
-};
+use super::matrix::{Kernel, Pack, compiled_for};
+use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::Activations;
 use crate::base3::{self, DIGITS};
+use crate::cpu::Neon;
 use crate::cpu::aarch64::{
     load_i8x16, load_u8x16, prefetch, smlal_high, smlal_low, store_i32x4, store_u8x16, triple_i8x16,
 };
-use crate::cpu::{Cpu, Neon};
 use crate::grid::Tile;
+use crate::panels::blocks::pack_blocks;
 use crate::panels::neon::{BYTES, MOST_COLUMNS, ROWS, TOKENS, WIDE, sum_lanes, tile};
 use crate::panels::{self, Codes};
-use crate::weights::LinearWeights;
+use crate::weights::TernaryMatrix;
 use std::arch::aarch64::*;
-use std::ops::Range;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
     name: "trit5-neon",
@@ -37,7 +35,14 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 1.6,
     agreement: Agreement::Exact,
     about: "Advanced SIMD, five weights in a byte, digits by comparison, four rows interleaved",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<Neon> = Kernel {
+    pack: Pack::Ternary(pack),
+    row_block: ROWS,
+    multiply: compiled_for!(Neon, multiply),
+    unpack_row: |packed, row, out| packed.unpack_row::<COLUMNS, BLOCK, _>(ROWS, row, out, weight),
 };
 
 /// The least fraction less 128 whose first digit is that of +1.
@@ -57,92 +62,32 @@ const BLOCKS_PER_SUM: usize = 25;
 /// How far ahead decode asks for weights, in bytes: about the latency of memory at its bandwidth.
 const AHEAD: usize = 8 << 10;
 
-struct Trit5Neon {
-    neon: Neon,
-    /// Blocks of a panel.
-    blocks: usize,
-    packed: Packed,
-}
-
-fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
-    let neon = cpu.neon().map_err(|missing| PackError::Unsupported {
-        variant: VARIANT.name,
-        missing,
-    })?;
-    let matrix = ternary_of(weights, &VARIANT)?;
-    let blocks = matrix.cols().div_ceil(COLUMNS);
-    let padded = blocks * COLUMNS;
-    let packed = panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
-        for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
-            for (index, byte) in block.iter_mut().enumerate() {
-                let (row, b) = (index / PLANE, index % PLANE);
-                let columns = &weights[row * padded + k * COLUMNS..][..COLUMNS];
-                let code = base3::encode(std::array::from_fn(|plane| columns[plane * PLANE + b]));
-                *byte = code ^ SIGN;
-            }
+fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
+    pack_blocks::<COLUMNS, BLOCK>(matrix, ROWS, |rows, block| {
+        for (index, byte) in block.iter_mut().enumerate() {
+            let (row, b) = (index / PLANE, index % PLANE);
+            let columns = rows.row::<COLUMNS>(row);
+            let code = base3::encode(std::array::from_fn(|plane| columns[plane * PLANE + b]));
+            *byte = code ^ SIGN;
         }
-    })?;
-    Ok(Box::new(Trit5Neon {
-        neon,
-        blocks,
-        packed,
-    }))
+    })
 }
 
-impl Trit5Neon {
-    fn panel(&self, panel: usize) -> &[[u8; BLOCK]] {
-        &self.bytes().as_chunks::<BLOCK>().0[panel * self.blocks..][..self.blocks]
-    }
-}
-
-impl PackedMatrix for Trit5Neon {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        ROWS
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        // SAFETY: `self.neon` exists only where Advanced SIMD was detected.
-        unsafe { multiply(self.neon, self, activations, out) }
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        for (block, out) in self.panel(row / ROWS).iter().zip(out.chunks_mut(COLUMNS)) {
-            let bytes = &block[row % ROWS * PLANE..][..PLANE];
-            for (column, out) in out.iter_mut().enumerate() {
-                let weight = base3::decode(bytes[column % PLANE] ^ SIGN, column / PLANE);
-                *out = f32::from(weight) * self.packed.scale;
-            }
-        }
-    }
+/// A weight of a block.
+fn weight(block: &[u8; BLOCK], row: usize, column: usize) -> i8 {
+    base3::decode(block[row * PLANE + column % PLANE] ^ SIGN, column / PLANE)
 }
 
 #[target_feature(enable = "neon")]
-fn multiply(_: Neon, matrix: &Trit5Neon, activations: &Activations, out: &mut Tile<'_>) {
-    let packed = &matrix.packed;
-    if out.tokens().len() == 1 {
-        let values = activations.int8(out.tokens().start);
-        panels::decode(packed, activations, out, |panel| {
-            dot(matrix.panel(panel), values)
-        });
-    } else {
-        panels::prefill_by::<ROWS, BYTES, 1, CHUNK, TOKENS, WIDE>(
-            packed,
-            matrix.blocks * COLUMNS,
-            activations,
-            out,
-            |panel, columns, codes| unpack(matrix.panel(panel), columns, codes),
-            |codes, values, sums| tile(codes, values, sums),
-        );
-    }
+fn multiply(_: Neon, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
+    panels::multiply::<ROWS, BYTES, COLUMNS, BLOCK, CHUNK, TOKENS, WIDE>(
+        packed,
+        activations,
+        out,
+        |panel, values, _| dot(panel, values),
+        |blocks, codes| unpack(blocks, codes),
+        |codes, values, sums| tile(codes, values, sums),
+    );
 }
 
 /// The weights of the first digits of fractions less 128.
@@ -191,12 +136,11 @@ fn dot(panel: &[[u8; BLOCK]], values: &[i8]) -> [i32; ROWS] {
     result
 }
 
-/// Writes `w + 1` of some columns of a panel, a multiple of a block from its start.
+/// Writes `w + 1` of the columns of some blocks.
 #[inline]
 #[target_feature(enable = "neon")]
-fn unpack(panel: &[[u8; BLOCK]], columns: Range<usize>, codes: &mut [Codes<BYTES>]) {
+fn unpack(blocks: &[[u8; BLOCK]], codes: &mut [Codes<BYTES>]) {
     let one = vdupq_n_s8(1);
-    let blocks = &panel[columns.start / COLUMNS..];
     let (planes_of_rows, _) = codes.as_chunks_mut::<ROWS>();
     let (blocks_of_codes, _) = planes_of_rows.as_chunks_mut::<DIGITS>();
     for (block, codes) in blocks.iter().zip(blocks_of_codes) {

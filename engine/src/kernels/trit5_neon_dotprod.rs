@@ -20,24 +20,22 @@
 //! part k               | rows 0-3: 4 lanes of 4 bytes | rows 4-7 | rows 8-11 | rows 12-15 |
 //! byte b of a lane     w`[4k+b]`, w`[16+4k+b]`, w`[32+4k+b]`, w`[48+4k+b]`, w`[64+4k+b]`, the first most significant
 //! ```
-#![expect(unsafe_code, reason = "calls across the target-feature boundary")]
 
+use super::matrix::{Kernel, Pack, compiled_for};
 use super::trit5_neon::{SIGN, first_digits};
-use super::{
-    Agreement, Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix, ternary_of,
-};
+use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::Activations;
 use crate::base3::{self, DIGITS};
+use crate::cpu::NeonDotprod;
 use crate::cpu::aarch64::{
     load_i8x16, load_u8x16, prefetch, sdot_lane, store_i32x4, store_u8x16, triple_i8x16,
 };
-use crate::cpu::{Cpu, NeonDotprod};
 use crate::grid::Tile;
+use crate::panels::blocks::pack_blocks;
 use crate::panels::neon_dotprod::{BYTES, ROWS, TOKENS, VECTORS, tile};
 use crate::panels::{self, Codes, STEP};
-use crate::weights::LinearWeights;
+use crate::weights::TernaryMatrix;
 use std::arch::aarch64::*;
-use std::ops::Range;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
     name: "trit5-neon-dotprod",
@@ -46,7 +44,14 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 1.6,
     agreement: Agreement::Exact,
     about: "int8 dot products of balanced fractions, digits never extracted in decode, 16 rows in lanes",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<NeonDotprod> = Kernel {
+    pack: Pack::Ternary(pack),
+    row_block: ROWS,
+    multiply: compiled_for!(NeonDotprod, multiply),
+    unpack_row: |packed, row, out| packed.unpack_row::<COLUMNS, BLOCK, _>(ROWS, row, out, weight),
 };
 
 /// Columns of a plane: a vector of activations.
@@ -66,101 +71,35 @@ const BLOCKS_PER_SUM: usize = 512;
 /// How far ahead decode asks for weights, in bytes: about the latency of memory at its bandwidth.
 const AHEAD: usize = 8 << 10;
 
-struct Trit5NeonDotprod {
-    dotprod: NeonDotprod,
-    /// Blocks of a panel.
-    blocks: usize,
-    packed: Packed,
-}
-
-fn pack(weights: &LinearWeights, cpu: &Cpu) -> PackResult {
-    let dotprod = cpu
-        .neon_dotprod()
-        .map_err(|missing| PackError::Unsupported {
-            variant: VARIANT.name,
-            missing,
-        })?;
-    let matrix = ternary_of(weights, &VARIANT)?;
-    let blocks = matrix.cols().div_ceil(COLUMNS);
-    let padded = blocks * COLUMNS;
-    let packed = panels::pack(matrix, ROWS, padded, blocks * BLOCK, |weights, bytes| {
-        for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
-            for (index, byte) in block.iter_mut().enumerate() {
-                let (part, row, b) = (index / PART, index % PART / STEP, index % STEP);
-                let columns = &weights[row * padded + k * COLUMNS..][..COLUMNS];
-                let code = base3::encode(std::array::from_fn(|plane| {
-                    columns[plane * PLANE + part * STEP + b]
-                }));
-                *byte = code ^ SIGN;
-            }
+fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
+    pack_blocks::<COLUMNS, BLOCK>(matrix, ROWS, |rows, block| {
+        for (index, byte) in block.iter_mut().enumerate() {
+            let (part, row, b) = (index / PART, index % PART / STEP, index % STEP);
+            let columns = rows.row::<COLUMNS>(row);
+            let code = base3::encode(std::array::from_fn(|plane| {
+                columns[plane * PLANE + part * STEP + b]
+            }));
+            *byte = code ^ SIGN;
         }
-    })?;
-    Ok(Box::new(Trit5NeonDotprod {
-        dotprod,
-        blocks,
-        packed,
-    }))
+    })
 }
 
-impl Trit5NeonDotprod {
-    fn panel(&self, panel: usize) -> &[[u8; BLOCK]] {
-        &self.bytes().as_chunks::<BLOCK>().0[panel * self.blocks..][..self.blocks]
-    }
-}
-
-impl PackedMatrix for Trit5NeonDotprod {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        ROWS
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        // SAFETY: `self.dotprod` exists only where dot products were detected.
-        unsafe { multiply(self.dotprod, self, activations, out) }
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        for (block, out) in self.panel(row / ROWS).iter().zip(out.chunks_mut(COLUMNS)) {
-            for (column, out) in out.iter_mut().enumerate() {
-                let (plane, part, b) = (column / PLANE, column % PLANE / STEP, column % STEP);
-                let byte = block[part * PART + row % ROWS * STEP + b];
-                *out = f32::from(base3::decode(byte ^ SIGN, plane)) * self.packed.scale;
-            }
-        }
-    }
+/// A weight of a block.
+fn weight(block: &[u8; BLOCK], row: usize, column: usize) -> i8 {
+    let (plane, part, b) = (column / PLANE, column % PLANE / STEP, column % STEP);
+    base3::decode(block[part * PART + row * STEP + b] ^ SIGN, plane)
 }
 
 #[target_feature(enable = "neon,dotprod")]
-fn multiply(
-    _: NeonDotprod,
-    matrix: &Trit5NeonDotprod,
-    activations: &Activations,
-    out: &mut Tile<'_>,
-) {
-    let packed = &matrix.packed;
-    if out.tokens().len() == 1 {
-        let values = activations.int8(out.tokens().start);
-        panels::decode(packed, activations, out, |panel| {
-            dot(matrix.panel(panel), values)
-        });
-    } else {
-        panels::prefill::<ROWS, BYTES, 1, CHUNK, TOKENS>(
-            packed,
-            matrix.blocks * COLUMNS,
-            activations,
-            out,
-            |panel, columns, codes| unpack(matrix.panel(panel), columns, codes),
-            |codes, values, sums| tile(codes, values, sums),
-        );
-    }
+fn multiply(_: NeonDotprod, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
+    panels::multiply::<ROWS, BYTES, COLUMNS, BLOCK, CHUNK, TOKENS, 1>(
+        packed,
+        activations,
+        out,
+        |panel, values, _| dot(panel, values),
+        |blocks, codes| unpack(blocks, codes),
+        |codes, values, sums| tile(codes, values, sums),
+    );
 }
 
 /// Sums of `w * a` over the rows of a panel.
@@ -223,12 +162,11 @@ fn add_part<const K: usize>(
     }
 }
 
-/// Writes `w + 1` of some columns of a panel, a multiple of a block from its start.
+/// Writes `w + 1` of the columns of some blocks.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
-fn unpack(panel: &[[u8; BLOCK]], columns: Range<usize>, codes: &mut [Codes<BYTES>]) {
+fn unpack(blocks: &[[u8; BLOCK]], codes: &mut [Codes<BYTES>]) {
     let one = vdupq_n_s8(1);
-    let blocks = &panel[columns.start / COLUMNS..];
     let (blocks_of_steps, _) = codes.as_chunks_mut::<{ COLUMNS / STEP }>();
     for (block, steps) in blocks.iter().zip(blocks_of_steps) {
         let (parts, _) = block.as_chunks::<PART>();

@@ -9,14 +9,14 @@
 //!
 //! A row is unpacked, a digit at a time by multiplying the fraction by three, and then multiplied.
 
-use super::{Agreement, Family, KernelVariant, PackResult, Packed, PackedMatrix, ternary_of};
+use super::matrix::{Kernel, Pack};
+use super::{Agreement, Family, KernelVariant, PackError, Packed};
 use crate::activations::Activations;
 use crate::base3::{self, DIGITS};
-use crate::buffer::PackedBytes;
-use crate::cpu::Cpu;
 use crate::grid::Tile;
+use crate::panels::blocks::pack_blocks;
 use crate::panels::portable;
-use crate::weights::LinearWeights;
+use crate::weights::TernaryMatrix;
 
 pub(super) static VARIANT: KernelVariant = KernelVariant {
     name: "trit5-scalar",
@@ -25,87 +25,45 @@ pub(super) static VARIANT: KernelVariant = KernelVariant {
     bits_per_weight: 1.6,
     agreement: Agreement::Exact,
     about: "portable Rust, five weights in a byte, unpacked by multiplying by three",
-    pack,
+    pack: |weights, cpu| KERNEL.pack(&VARIANT, weights, cpu),
+};
+
+static KERNEL: Kernel<()> = Kernel {
+    pack: Pack::Ternary(pack),
+    row_block: portable::ROWS,
+    multiply,
+    unpack_row: |packed, row, out| packed.unpack_row::<COLUMNS, BLOCK, _>(1, row, out, weight),
 };
 
 /// Bytes of a block.
-const BYTES: usize = 16;
+const BLOCK: usize = 16;
 /// Columns of a block.
-const COLUMNS: usize = BYTES * DIGITS;
+const COLUMNS: usize = BLOCK * DIGITS;
 
-struct Trit5Scalar {
-    row_bytes: usize,
-    packed: Packed,
-}
-
-fn pack(weights: &LinearWeights, _: &Cpu) -> PackResult {
-    let matrix = ternary_of(weights, &VARIANT)?;
-    let (rows, cols) = (matrix.rows(), matrix.cols());
-    let row_bytes = cols.div_ceil(COLUMNS) * BYTES;
-    let bytes = PackedBytes::fill(rows * row_bytes, row_bytes, |row, bytes| {
-        let mut weights = vec![0i8; row_bytes * DIGITS];
-        matrix.read_row(row, &mut weights[..cols]);
-        for (block, bytes) in weights
-            .chunks_exact(COLUMNS)
-            .zip(bytes.chunks_exact_mut(BYTES))
-        {
-            for (b, byte) in bytes.iter_mut().enumerate() {
-                *byte = base3::encode(std::array::from_fn(|digit| block[digit * BYTES + b]));
-            }
+fn pack(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
+    pack_blocks::<COLUMNS, BLOCK>(matrix, 1, |rows, block| {
+        let columns = rows.row::<COLUMNS>(0);
+        for (b, byte) in block.iter_mut().enumerate() {
+            *byte = base3::encode(std::array::from_fn(|digit| columns[digit * BLOCK + b]));
         }
-        Ok(())
-    })?;
-    let packed = Packed {
-        rows,
-        cols,
-        scale: matrix.scale(),
-        bytes,
-    };
-    Ok(Box::new(Trit5Scalar { row_bytes, packed }))
+    })
 }
 
-impl Trit5Scalar {
-    fn row(&self, row: usize) -> &[[u8; BYTES]] {
-        self.bytes()[row * self.row_bytes..][..self.row_bytes]
-            .as_chunks::<BYTES>()
-            .0
-    }
+/// A weight of a block.
+fn weight(block: &[u8; BLOCK], _: usize, column: usize) -> i8 {
+    base3::decode(block[column % BLOCK], column / BLOCK)
 }
 
-impl PackedMatrix for Trit5Scalar {
-    fn packed(&self) -> &Packed {
-        &self.packed
-    }
-
-    fn row_block(&self) -> usize {
-        portable::ROWS
-    }
-
-    fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {
-        assert_eq!(
-            activations.cols(),
-            self.cols(),
-            "activations of this matrix"
-        );
-        portable::multiply(&self.packed, activations, out, |row, weights| {
-            unpack(self.row(row), weights);
-        });
-    }
-
-    fn unpack_row(&self, row: usize, out: &mut [f32]) {
-        for (block, out) in self.row(row).iter().zip(out.chunks_mut(COLUMNS)) {
-            for (column, out) in out.iter_mut().enumerate() {
-                let weight = base3::decode(block[column % BYTES], column / BYTES);
-                *out = f32::from(weight) * self.packed.scale;
-            }
-        }
-    }
+fn multiply((): (), packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
+    portable::multiply(packed, activations, out, |index, weights| {
+        unpack(packed.blocks::<COLUMNS, BLOCK>(index), weights);
+    });
 }
 
 /// Writes -1, 0 and +1 of the blocks of one row.
-fn unpack(blocks: &[[u8; BYTES]], out: &mut [i16]) {
+fn unpack(blocks: &[[u8; BLOCK]], out: &mut [i16]) {
     for (block, out) in blocks.iter().zip(out.as_chunks_mut::<COLUMNS>().0) {
-        let (digits, _) = out.as_chunks_mut::<BYTES>();
+        let (digits, _) = out.as_chunks_mut::<BLOCK>();
         // A factor for each digit, and not the fraction before it, so that the lanes make vectors.
         for (digit, power) in digits.iter_mut().zip([1u16, 3, 9, 27, 81]) {
             for (digit, byte) in digit.iter_mut().zip(block) {

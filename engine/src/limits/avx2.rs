@@ -1,12 +1,9 @@
 //! Limits of AVX2: byte multiply-add into 16-bit sums, fused multiply-add, 256-bit reads.
-#![expect(
-    unsafe_code,
-    reason = "calls across the target-feature boundary, and an empty piece of assembly that hides a value"
-)]
+#![expect(unsafe_code, reason = "an empty piece of assembly hides a value")]
 
-use super::{Numbers, Peak, Reader};
+use super::{Numbers, Peak, Reader, compiled_for};
 use crate::cpu::x86_64::{load_u8x32, prefetch};
-use crate::cpu::{Avx2, Avx2F16c};
+use crate::cpu::{Avx2, Avx2F16c, Proof, entry};
 use std::arch::asm;
 use std::arch::x86_64::*;
 
@@ -24,11 +21,7 @@ pub(super) static INT8: Peak = Peak {
     instruction: "vpmaddubsw + vpaddw",
     requires: Avx2::FEATURES,
     operations: 2 * (WEIGHTS * ACTIVATIONS * 32) as u64,
-    run: |cpu, repeats| {
-        let proof = cpu.avx2()?;
-        // SAFETY: `proof` exists only where AVX2 was detected.
-        Ok(unsafe { int8(proof, repeats) })
-    },
+    run: compiled_for!(Avx2, int8),
 };
 
 pub(super) static F32: Peak = Peak {
@@ -37,27 +30,22 @@ pub(super) static F32: Peak = Peak {
     instruction: "vfmadd (256 bits)",
     requires: Avx2F16c::FEATURES,
     operations: 2 * (SUMS * 8) as u64,
-    run: |cpu, repeats| {
-        let proof = cpu.avx2_f16c()?;
-        // SAFETY: `proof` exists only where AVX2 and FMA were detected.
-        Ok(unsafe { f32(proof, repeats) })
-    },
+    run: compiled_for!(Avx2F16c, f32),
 };
 
 pub(super) static READER: Reader = Reader {
     name: "256-bit loads",
     requires: Avx2::FEATURES,
     run: |cpu, bytes, passes, ahead| {
-        let proof = cpu.avx2()?;
-        // SAFETY: `proof` exists only where AVX2 was detected.
-        Ok(unsafe { read(proof, bytes, passes, ahead) })
+        let read = entry!(Avx2, read, (bytes: &[u8], passes: u64, ahead: Option<usize>) -> u64);
+        Ok(read(Proof::of(cpu)?, bytes, passes, ahead))
     },
 };
 
 /// The same vector, which the compiler can no longer know: a product of it is computed again in every repetition.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn opaque(mut x: __m256i) -> __m256i {
+pub(super) fn opaque(mut x: __m256i) -> __m256i {
     // SAFETY: the template holds no instruction.
     unsafe { asm!("/* {0} */", inout(ymm_reg) x, options(nomem, nostack, preserves_flags)) };
     x

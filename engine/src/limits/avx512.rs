@@ -1,12 +1,10 @@
 //! Limits of AVX-512 F and BW: byte multiply-add into 16-bit sums, fused multiply-add, 512-bit reads.
-#![expect(
-    unsafe_code,
-    reason = "calls across the target-feature boundary, a load, and an empty piece of assembly that hides a value"
-)]
+#![expect(unsafe_code, reason = "an empty piece of assembly hides a value")]
 
-use super::{Numbers, Peak, Reader};
-use crate::cpu::Avx512;
+use super::{Numbers, Peak, Reader, compiled_for};
+use crate::cpu::avx512::load_u8x64;
 use crate::cpu::x86_64::prefetch;
+use crate::cpu::{Avx512, Proof, entry};
 use std::arch::asm;
 use std::arch::x86_64::*;
 
@@ -24,11 +22,7 @@ pub(super) static INT8: Peak = Peak {
     instruction: "vpmaddubsw + vpaddw (512)",
     requires: Avx512::FEATURES,
     operations: 2 * (WEIGHTS * ACTIVATIONS * 64) as u64,
-    run: |cpu, repeats| {
-        let proof = cpu.avx512()?;
-        // SAFETY: `proof` exists only where AVX-512 F and BW were detected.
-        Ok(unsafe { int8(proof, repeats) })
-    },
+    run: compiled_for!(Avx512, int8),
 };
 
 pub(super) static F32: Peak = Peak {
@@ -37,27 +31,22 @@ pub(super) static F32: Peak = Peak {
     instruction: "vfmadd (512 bits)",
     requires: Avx512::FEATURES,
     operations: 2 * (SUMS * 16) as u64,
-    run: |cpu, repeats| {
-        let proof = cpu.avx512()?;
-        // SAFETY: `proof` exists only where AVX-512 F was detected.
-        Ok(unsafe { f32(proof, repeats) })
-    },
+    run: compiled_for!(Avx512, f32),
 };
 
 pub(super) static READER: Reader = Reader {
     name: "512-bit loads",
     requires: Avx512::FEATURES,
     run: |cpu, bytes, passes, ahead| {
-        let proof = cpu.avx512()?;
-        // SAFETY: `proof` exists only where AVX-512 F was detected.
-        Ok(unsafe { read(proof, bytes, passes, ahead) })
+        let read = entry!(Avx512, read, (bytes: &[u8], passes: u64, ahead: Option<usize>) -> u64);
+        Ok(read(Proof::of(cpu)?, bytes, passes, ahead))
     },
 };
 
 /// The same vector, which the compiler can no longer know: a product of it is computed again in every repetition.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn opaque(mut x: __m512i) -> __m512i {
+pub(super) fn opaque(mut x: __m512i) -> __m512i {
     // SAFETY: the template holds no instruction.
     unsafe { asm!("/* {0} */", inout(zmm_reg) x, options(nomem, nostack, preserves_flags)) };
     x
@@ -127,9 +116,7 @@ fn read_turns<const PREFETCH: bool>(bytes: &[u8], passes: u64, ahead: usize) -> 
                 }
             }
             for (sum, vector) in sums.iter_mut().zip(turn.as_chunks::<64>().0) {
-                // SAFETY: the array is 64 bytes long, and the intrinsic needs no alignment.
-                let vector = unsafe { _mm512_loadu_si512(vector.as_ptr().cast()) };
-                *sum = _mm512_or_si512(*sum, vector);
+                *sum = _mm512_or_si512(*sum, load_u8x64(vector));
             }
         }
     }

@@ -1,12 +1,8 @@
 //! Limit of 512-bit bfloat16 dot products: two products added to a single-precision sum.
-#![expect(
-    unsafe_code,
-    reason = "calls across the target-feature boundary, and an empty piece of assembly that hides a value"
-)]
 
-use super::{Numbers, Peak};
+use super::avx512::opaque;
+use super::{Numbers, Peak, compiled_for};
 use crate::cpu::Avx512Bf16;
-use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// Up to two instructions a cycle for a latency of six.
@@ -18,11 +14,7 @@ pub(super) static BF16: Peak = Peak {
     instruction: "vdpbf16ps (512 bits)",
     requires: Avx512Bf16::FEATURES,
     operations: 2 * (SUMS * 32) as u64,
-    run: |cpu, repeats| {
-        let proof = cpu.avx512_bf16()?;
-        // SAFETY: `proof` exists only where AVX-512 BF16 was detected.
-        Ok(unsafe { bf16(proof, repeats) })
-    },
+    run: compiled_for!(Avx512Bf16, bf16),
 };
 
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512bf16")]
@@ -32,14 +24,7 @@ fn bf16(_: Avx512Bf16, repeats: u64) -> u64 {
     let mut sums = [_mm512_setzero_ps(); SUMS];
     for sum in &mut sums {
         // Sums that the compiler knew to be equal would be one sum.
-        // SAFETY: the template holds no instruction.
-        unsafe {
-            asm!(
-                "/* {0} */",
-                inout(zmm_reg) * sum,
-                options(nomem, nostack, preserves_flags)
-            );
-        }
+        *sum = _mm512_castsi512_ps(opaque(_mm512_castps_si512(*sum)));
     }
     for _ in 0..repeats {
         for sum in &mut sums {

@@ -1,12 +1,8 @@
 //! Limit of 512-bit VNNI: four byte products added to a 32-bit sum.
-#![expect(
-    unsafe_code,
-    reason = "calls across the target-feature boundary, and an empty piece of assembly that hides a value"
-)]
 
-use super::{Numbers, Peak};
+use super::avx512::opaque;
+use super::{Numbers, Peak, compiled_for};
 use crate::cpu::Avx512Vnni;
-use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// Two instructions a cycle for a latency of up to five.
@@ -18,11 +14,7 @@ pub(super) static INT8: Peak = Peak {
     instruction: "vpdpbusd (512 bits)",
     requires: Avx512Vnni::FEATURES,
     operations: 2 * (SUMS * 64) as u64,
-    run: |cpu, repeats| {
-        let proof = cpu.avx512_vnni()?;
-        // SAFETY: `proof` exists only where AVX-512 VNNI was detected.
-        Ok(unsafe { int8(proof, repeats) })
-    },
+    run: compiled_for!(Avx512Vnni, int8),
 };
 
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
@@ -31,14 +23,7 @@ fn int8(_: Avx512Vnni, repeats: u64) -> u64 {
     let mut sums = [_mm512_setzero_si512(); SUMS];
     for sum in &mut sums {
         // Sums that the compiler knew to be equal would be one sum.
-        // SAFETY: the template holds no instruction.
-        unsafe {
-            asm!(
-                "/* {0} */",
-                inout(zmm_reg) * sum,
-                options(nomem, nostack, preserves_flags)
-            );
-        }
+        *sum = opaque(*sum);
     }
     for _ in 0..repeats {
         for sum in &mut sums {

@@ -69,6 +69,18 @@ pub struct Peak {
     run: fn(&Cpu, u64) -> Result<u64, Unsupported>,
 }
 
+/// [`Peak::run`] of a function that `#[target_feature]` compiles for what `$proof` proves, or for less.
+macro_rules! compiled_for {
+    ($proof:ident, $function:path) => {
+        |cpu, repeats| {
+            let run = $crate::cpu::entry!($proof, $function, (repeats: u64) -> u64);
+            Ok(run($crate::cpu::Proof::of(cpu)?, repeats))
+        }
+    };
+}
+
+use compiled_for;
+
 /// Every peak of this architecture, within each kind of numbers the widest first.
 pub static PEAKS: &[&Peak] = &[
     #[cfg(target_arch = "x86_64")]

@@ -1,11 +1,9 @@
 //! Limits of Advanced SIMD: widening byte multiply-add into 16-bit sums, fused multiply-add, 128-bit reads.
-#![expect(
-    unsafe_code,
-    reason = "calls across the target-feature boundary, a load, and an empty piece of assembly that hides a value"
-)]
+#![expect(unsafe_code, reason = "an empty piece of assembly hides a value")]
 
-use super::{Numbers, Peak, Reader};
-use crate::cpu::Neon;
+use super::{Numbers, Peak, Reader, compiled_for};
+use crate::cpu::aarch64::load_u8x16;
+use crate::cpu::{Neon, Proof, entry};
 use std::arch::aarch64::*;
 use std::arch::asm;
 
@@ -23,11 +21,7 @@ pub(super) static INT8: Peak = Peak {
     instruction: "smlal",
     requires: Neon::FEATURES,
     operations: 2 * (WEIGHTS * ACTIVATIONS * 16) as u64,
-    run: |cpu, repeats| {
-        let proof = cpu.neon()?;
-        // SAFETY: `proof` exists only where NEON was detected.
-        Ok(unsafe { int8(proof, repeats) })
-    },
+    run: compiled_for!(Neon, int8),
 };
 
 pub(super) static F32: Peak = Peak {
@@ -36,20 +30,15 @@ pub(super) static F32: Peak = Peak {
     instruction: "fmla (single precision)",
     requires: Neon::FEATURES,
     operations: 2 * (SUMS * 4) as u64,
-    run: |cpu, repeats| {
-        let proof = cpu.neon()?;
-        // SAFETY: `proof` exists only where NEON was detected.
-        Ok(unsafe { f32(proof, repeats) })
-    },
+    run: compiled_for!(Neon, f32),
 };
 
 pub(super) static READER: Reader = Reader {
     name: "128-bit loads",
     requires: Neon::FEATURES,
     run: |cpu, bytes, passes, _| {
-        let proof = cpu.neon()?;
-        // SAFETY: `proof` exists only where NEON was detected.
-        Ok(unsafe { read(proof, bytes, passes) })
+        let read = entry!(Neon, read, (bytes: &[u8], passes: u64) -> u64);
+        Ok(read(Proof::of(cpu)?, bytes, passes))
     },
 };
 
@@ -121,8 +110,7 @@ fn read(_: Neon, bytes: &[u8], passes: u64) -> u64 {
     for _ in 0..passes {
         for turn in std::hint::black_box(bytes).as_chunks::<TURN>().0 {
             for (sum, vector) in sums.iter_mut().zip(turn.as_chunks::<16>().0) {
-                // SAFETY: the array is 16 bytes long, and the intrinsic needs no alignment.
-                *sum = vorrq_u8(*sum, unsafe { vld1q_u8(vector.as_ptr()) });
+                *sum = vorrq_u8(*sum, load_u8x16(vector));
             }
         }
     }

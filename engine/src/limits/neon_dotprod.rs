@@ -1,10 +1,7 @@
 //! Limit of the dot product of Armv8.2: four byte products added to a 32-bit sum.
-#![expect(
-    unsafe_code,
-    reason = "calls across the target-feature boundary, and one instruction that has no stable intrinsic"
-)]
+#![expect(unsafe_code, reason = "one instruction has no stable intrinsic")]
 
-use super::{Numbers, Peak};
+use super::{Numbers, Peak, compiled_for};
 use crate::cpu::NeonDotprod;
 use std::arch::aarch64::*;
 use std::arch::asm;
@@ -18,11 +15,7 @@ pub(super) static INT8: Peak = Peak {
     instruction: "sdot",
     requires: NeonDotprod::FEATURES,
     operations: 2 * (SUMS * 16) as u64,
-    run: |cpu, repeats| {
-        let proof = cpu.neon_dotprod()?;
-        // SAFETY: `proof` exists only where these features were detected.
-        Ok(unsafe { int8(proof, repeats) })
-    },
+    run: compiled_for!(NeonDotprod, int8),
 };
 
 #[target_feature(enable = "neon,dotprod")]

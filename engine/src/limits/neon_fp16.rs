@@ -1,10 +1,7 @@
 //! Limit of half-precision arithmetic of Armv8.2: fused multiply-add with half-precision sums.
-#![expect(
-    unsafe_code,
-    reason = "calls across the target-feature boundary, and one instruction that has no stable intrinsic"
-)]
+#![expect(unsafe_code, reason = "one instruction has no stable intrinsic")]
 
-use super::{Numbers, Peak};
+use super::{Numbers, Peak, compiled_for};
 use crate::cpu::NeonFp16;
 use std::arch::aarch64::*;
 use std::arch::asm;
@@ -18,11 +15,7 @@ pub(super) static F16: Peak = Peak {
     instruction: "fmla (half precision)",
     requires: NeonFp16::FEATURES,
     operations: 2 * (SUMS * 8) as u64,
-    run: |cpu, repeats| {
-        let proof = cpu.neon_fp16()?;
-        // SAFETY: `proof` exists only where these features were detected.
-        Ok(unsafe { f16(proof, repeats) })
-    },
+    run: compiled_for!(NeonFp16, f16),
 };
 
 #[target_feature(enable = "neon,fp16")]

@@ -1,10 +1,7 @@
 //! Limit of the byte matrix product of Armv8.6: a 2x8 by 8x2 product added to four 32-bit sums.
-#![expect(
-    unsafe_code,
-    reason = "calls across the target-feature boundary, and one instruction that has no stable intrinsic"
-)]
+#![expect(unsafe_code, reason = "one instruction has no stable intrinsic")]
 
-use super::{Numbers, Peak};
+use super::{Numbers, Peak, compiled_for};
 use crate::cpu::NeonI8mm;
 use std::arch::aarch64::*;
 use std::arch::asm;
@@ -18,11 +15,7 @@ pub(super) static INT8: Peak = Peak {
     instruction: "smmla",
     requires: NeonI8mm::FEATURES,
     operations: 2 * (SUMS * 32) as u64,
-    run: |cpu, repeats| {
-        let proof = cpu.neon_i8mm()?;
-        // SAFETY: `proof` exists only where these features were detected.
-        Ok(unsafe { int8(proof, repeats) })
-    },
+    run: compiled_for!(NeonI8mm, int8),
 };
 
 #[target_feature(enable = "neon,i8mm")]

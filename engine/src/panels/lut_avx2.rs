@@ -9,11 +9,14 @@
 //! once for 64 rows. Byte `16 * l + 4 * r + i` of a vector of 32 bytes belongs to row `8 * r + 4 * l + i` of its half: from
 //! that order, unpacking within 128-bit lanes leads to eight rows in order, in decode as in prefill.
 
-use super::{Codes, STEP};
+use super::{Codes, STEP, decode, prefill};
+use crate::activations::Activations;
 use crate::cpu::x86_64::{
     broadcast_u8x16, load_i16x16, load_i32x8, load_u8x32, prefetch, store_i32x8, store_u8x32,
 };
-use crate::panels::avx2::BYTES;
+use crate::grid::Tile;
+use crate::kernels::Packed;
+use crate::panels::avx2::{BYTES, ROWS as TILE_ROWS, TOKENS, tile};
 use crate::panels::lut::{ENTRIES, Patterns};
 use std::arch::x86_64::*;
 
@@ -67,10 +70,62 @@ pub(crate) const fn byte_patterns<const GROUP: usize>(
     bytes
 }
 
+/// Multiplies the rows of `out` by its tokens. A block is `COLUMNS` columns of a panel, half a block `HALF` bytes; `patterns` are
+/// the weights that an index stands for. `look_up(half, tables)` gives the sums of half a block; `unpack(half)` gives `w + 1` of
+/// its columns, a vector each, for prefill, which multiplies. `CHUNK` columns, whole blocks, are unpacked at a time.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn multiply<
+    const GROUP: usize,
+    const COLUMNS: usize,
+    const BLOCK: usize,
+    const HALF: usize,
+    const CHUNK: usize,
+>(
+    packed: &Packed,
+    activations: &Activations,
+    out: &mut Tile<'_>,
+    patterns: &Patterns<GROUP>,
+    look_up: impl Fn(&[u8; HALF], &[Table; LOOK_UPS]) -> Digits,
+    unpack: impl Fn(&[u8; HALF]) -> [__m256i; COLUMNS],
+) {
+    const { assert!(COLUMNS == LOOK_UPS * GROUP && BLOCK == 2 * HALF) };
+    const { assert!(CHUNK.is_multiple_of(COLUMNS)) };
+    if out.tokens().len() == 1 {
+        let values = activations.int8(out.tokens().start);
+        let tables = tables(values, packed.cols.div_ceil(COLUMNS), patterns);
+        decode(packed, activations, out, |panel| {
+            dot(packed.blocks::<COLUMNS, BLOCK>(panel), &tables, &look_up)
+        });
+    } else {
+        prefill::<TILE_ROWS, BYTES, 2, CHUNK, TOKENS, 1>(
+            packed,
+            packed.cols.next_multiple_of(COLUMNS),
+            activations,
+            out,
+            |index, columns, codes| {
+                let blocks = packed.blocks::<COLUMNS, BLOCK>(index / 2);
+                let blocks = &blocks[columns.start / COLUMNS..columns.end / COLUMNS];
+                let (first, second) = codes.split_at_mut(codes.len() / 2);
+                let first = first.chunks_exact_mut(COLUMNS / STEP);
+                let second = second.chunks_exact_mut(COLUMNS / STEP);
+                for ((block, first), second) in blocks.iter().zip(first).zip(second) {
+                    let columns = unpack(&block.as_chunks::<HALF>().0[index % 2]);
+                    let (steps, _) = columns.as_chunks::<STEP>();
+                    for ((columns, first), second) in steps.iter().zip(first).zip(second) {
+                        store_step(columns, first, second);
+                    }
+                }
+            },
+            |codes, values, sums| tile(codes, values, sums),
+        );
+    }
+}
+
 /// The tables of one token for a matrix of `blocks` blocks of [`LOOK_UPS`] groups of `GROUP` columns.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(crate) fn tables<const GROUP: usize>(
+fn tables<const GROUP: usize>(
     values: &[i8],
     blocks: usize,
     patterns: &Patterns<GROUP>,
@@ -150,7 +205,7 @@ pub(crate) fn split_nibbles(nibbles: &[u8; 32]) -> [__m256i; 2] {
 /// halves.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(crate) fn dot<const BLOCK: usize, const HALF: usize>(
+fn dot<const BLOCK: usize, const HALF: usize>(
     panel: &[[u8; BLOCK]],
     tables: &[[Table; LOOK_UPS]],
     look_up: impl Fn(&[u8; HALF], &[Table; LOOK_UPS]) -> Digits,
@@ -220,11 +275,7 @@ fn add_digits(totals: &mut [i32; HALF_ROWS], low: [__m256i; 2], high: [__m256i; 
 /// Writes the codes of four columns of 32 rows, a vector each, to the step of rows 0-15 and to that of rows 16-31.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(crate) fn store_step(
-    columns: &[__m256i; STEP],
-    first: &mut Codes<BYTES>,
-    second: &mut Codes<BYTES>,
-) {
+fn store_step(columns: &[__m256i; STEP], first: &mut Codes<BYTES>, second: &mut Codes<BYTES>) {
     let [a, b, c, d] = *columns;
     let (low_ab, high_ab) = (_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b));
     let (low_cd, high_cd) = (_mm256_unpacklo_epi8(c, d), _mm256_unpackhi_epi8(c, d));

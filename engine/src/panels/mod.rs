@@ -19,7 +19,8 @@ pub(crate) mod avx512_lut;
 pub(crate) mod avx512_vnni;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avxvnni;
-#[cfg(target_arch = "x86_64")]
+pub(crate) mod blocks;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) mod dense;
 pub(crate) mod lut;
 #[cfg(target_arch = "x86_64")]
@@ -32,7 +33,7 @@ pub(crate) mod neon_dotprod;
 pub(crate) mod neon_i8mm;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon_lut;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) mod planes;
 pub(crate) mod portable;
 
@@ -92,6 +93,48 @@ pub(crate) fn pack(
     })
 }
 
+/// Multiplies the rows of `out` by its tokens, where panels are blocks of `BLOCK` bytes and `COLUMNS` columns. `dot(panel, values,
+/// sum)` gives the sums of `w * a` of a panel for one token; `sum` is that of its activations. `unpack(blocks, codes)` writes the
+/// codes of some blocks. For the rest see [`prefill`].
+#[inline(always)]
+pub(crate) fn multiply<
+    const ROWS: usize,
+    const BYTES: usize,
+    const COLUMNS: usize,
+    const BLOCK: usize,
+    const CHUNK: usize,
+    const TOKENS: usize,
+    const WIDE: usize,
+>(
+    packed: &Packed,
+    activations: &Activations,
+    out: &mut Tile<'_>,
+    mut dot: impl FnMut(&[[u8; BLOCK]], &[i8], i32) -> [i32; ROWS],
+    mut unpack: impl FnMut(&[[u8; BLOCK]], &mut [Codes<BYTES>]),
+    tile: impl FnMut(&[Codes<BYTES>], &[TileStep<TOKENS>], &mut [[i32; ROWS]; TOKENS]),
+) {
+    const { assert!(CHUNK.is_multiple_of(COLUMNS), "a chunk is whole blocks") };
+    if out.tokens().len() == 1 {
+        let token = out.tokens().start;
+        let (values, sum) = (activations.int8(token), activations.sum(token));
+        decode(packed, activations, out, |panel| {
+            dot(packed.blocks::<COLUMNS, BLOCK>(panel), values, sum)
+        });
+    } else {
+        prefill::<ROWS, BYTES, 1, CHUNK, TOKENS, WIDE>(
+            packed,
+            packed.cols.next_multiple_of(COLUMNS),
+            activations,
+            out,
+            |panel, columns, codes| {
+                let blocks = packed.blocks::<COLUMNS, BLOCK>(panel);
+                unpack(&blocks[columns.start / COLUMNS..], codes);
+            },
+            tile,
+        );
+    }
+}
+
 /// Decode: one token by the rows of `out`. `dot(panel)` gives the sums of `w * a` of a panel.
 #[inline(always)]
 pub(crate) fn decode<const ROWS: usize>(
@@ -122,36 +165,10 @@ pub(crate) type TileStep<const TOKENS: usize> = [i32; TOKENS];
 /// that is at most [`crate::activations::COLUMN_PADDING`] beyond those of the matrix; `CHUNK` columns are unpacked at a time.
 ///
 /// The activations of a block of tokens are first laid out as the tiles read them, one stream and no bounds to check; tokens
-/// that a last tile lacks are zeros.
-#[inline(always)]
-pub(crate) fn prefill<
-    const ROWS: usize,
-    const BYTES: usize,
-    const TILES: usize,
-    const CHUNK: usize,
-    const TOKENS: usize,
->(
-    packed: &Packed,
-    cols: usize,
-    activations: &Activations,
-    out: &mut Tile<'_>,
-    unpack: impl FnMut(usize, Range<usize>, &mut [Codes<BYTES>]),
-    tile: impl FnMut(&[Codes<BYTES>], &[TileStep<TOKENS>], &mut [[i32; ROWS]; TOKENS]),
-) {
-    prefill_by::<ROWS, BYTES, TILES, CHUNK, TOKENS, 1>(
-        packed,
-        cols,
-        activations,
-        out,
-        unpack,
-        tile,
-    );
-}
-
-/// [`prefill`] for tiles that read `WIDE` steps of a token together: `WIDE` consecutive [`TileStep`]s hold them as
+/// that a last tile lacks are zeros. A tile reads `WIDE` steps of a token together: `WIDE` consecutive [`TileStep`]s hold them as
 /// `[token][step]`. `cols` and `CHUNK` are multiples of `WIDE` steps.
 #[inline(always)]
-pub(crate) fn prefill_by<
+pub(crate) fn prefill<
     const ROWS: usize,
     const BYTES: usize,
     const TILES: usize,

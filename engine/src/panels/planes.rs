@@ -10,57 +10,34 @@
 //!
 //! A plane of a block is thus four consecutive columns in the lane of their row: what a multiply-add of bytes takes at once.
 
-use super::{Codes, STEP, pack};
+use super::STEP;
+use super::blocks::pack_blocks;
 use crate::kernels::{PackError, Packed};
 use crate::weights::TernaryMatrix;
 
 /// Columns of a block.
 pub(crate) const COLUMNS: usize = 16;
 
-/// Blocks of a panel.
-pub(crate) fn blocks(cols: usize) -> usize {
-    cols.div_ceil(COLUMNS)
-}
-
 /// Packs a matrix in panels of as many rows as a block has of four bytes each.
 ///
 /// # Errors
 /// If the system gives no memory.
-pub(crate) fn pack_planes<const BLOCK: usize>(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
-    let blocks = blocks(matrix.cols());
-    let padded = blocks * COLUMNS;
-    pack(
-        matrix,
-        BLOCK / STEP,
-        padded,
-        blocks * BLOCK,
-        |weights, bytes| {
-            for (k, block) in bytes.chunks_exact_mut(BLOCK).enumerate() {
-                for (index, byte) in block.iter_mut().enumerate() {
-                    let (row, b) = (index / STEP, index % STEP);
-                    let columns = &weights[row * padded + k * COLUMNS..][..COLUMNS];
-                    let code = |plane: usize| {
-                        (columns[plane * STEP + b] + 1).cast_unsigned() << (2 * plane)
-                    };
-                    *byte = code(0) | code(1) | code(2) | code(3);
-                }
-            }
-        },
-    )
+pub(crate) fn pack<const BLOCK: usize>(matrix: &TernaryMatrix) -> Result<Packed, PackError> {
+    pack_blocks::<COLUMNS, BLOCK>(matrix, BLOCK / STEP, |rows, block| {
+        for (index, byte) in block.iter_mut().enumerate() {
+            let (row, b) = (index / STEP, index % STEP);
+            let columns = rows.row::<COLUMNS>(row);
+            let code =
+                |plane: usize| (columns[plane * STEP + b] + 1).cast_unsigned() << (2 * plane);
+            *byte = code(0) | code(1) | code(2) | code(3);
+        }
+    })
 }
 
-/// Writes one row of a panel as it will be multiplied; `row` counts from the start of the panel.
-pub(crate) fn read_row<const BLOCK: usize>(
-    panel: &[Codes<BLOCK>],
-    row: usize,
-    scale: f32,
-    out: &mut [f32],
-) {
-    for (block, out) in panel.iter().zip(out.chunks_mut(COLUMNS)) {
-        let lane = &block[row * STEP..][..STEP];
-        for (column, out) in out.iter_mut().enumerate() {
-            let code = lane[column % STEP] >> (2 * (column / STEP)) & 3;
-            *out = (f32::from(code) - 1.0) * scale;
-        }
-    }
+/// Writes a row as it will be multiplied.
+pub(crate) fn unpack_row<const BLOCK: usize>(packed: &Packed, row: usize, out: &mut [f32]) {
+    packed.unpack_row::<COLUMNS, BLOCK, _>(BLOCK / STEP, row, out, |block, row, column| {
+        let byte = block[row * STEP + column % STEP];
+        (byte >> (2 * (column / STEP)) & 3).cast_signed() - 1
+    });
 }

@@ -1,35 +1,50 @@
-//! The register tile of AVX-512: 32 rows by twelve tokens.
+//! AVX-512: panels of 32 rows, two vectors; register tiles of twelve tokens.
 //!
 //! Two vectors of 16 rows by twelve tokens are 24 sums, which with two vectors of weights and one activation fill 27 of the 32
 //! registers. A column is then 24 multiply-adds, twelve cycles of two such units, and 14 loads.
 
-use super::Block;
-use crate::cpu::x86_64::{load_f32x16, store_f32x16};
-use crate::panels::ahead::{ask_to_read, share};
+use crate::activations::Activations;
+use crate::cpu::x86_64::{load_f32x16, prefetch, store_f32x16};
+use crate::grid::Tile;
+use crate::kernels::Packed;
 use std::arch::x86_64::*;
 
 /// Rows of a panel.
 pub(crate) const ROWS: usize = 32;
 /// Columns widened at a time: 20 KiB of single precision, which with those of twelve tokens fit in a first-level cache of 32.
-pub(crate) const CHUNK: usize = 160;
+const CHUNK: usize = 160;
 /// Tokens of a full tile.
 pub(crate) const TOKENS: usize = 12;
 
-/// Adds the products of widened weights and the tokens of a block to the sums of its tiles. Meanwhile it asks for `next`, the
-/// weights that will be widened after these.
+/// Decode: columns whose sums are kept apart, so that no multiply-add waits for the one before it.
+const APART: usize = 4;
+/// Decode: how far ahead weights are asked for, in bytes: about the latency of memory at its bandwidth.
+const AHEAD: usize = 8 << 10;
+
+/// Multiplies the rows of `out` by its tokens. `widen` gives a column in single precision, the first half of the rows, then the
+/// other.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw")]
-pub(crate) fn tiles(
-    weights: &[[f32; ROWS]],
-    block: &Block<'_, f32, TOKENS>,
-    sums: &mut [[[f32; ROWS]; TOKENS]],
-    next: &[u8],
+pub(crate) fn multiply(
+    packed: &Packed,
+    activations: &Activations,
+    out: &mut Tile<'_>,
+    widen: impl Fn(&[u16; ROWS]) -> [__m512; 2],
 ) {
-    let count = sums.len();
-    for (index, sums) in sums.iter_mut().enumerate() {
-        ask_to_read(share(next, index, count));
-        let (values, tokens) = block.tile(index);
-        match tokens {
+    super::multiply::<ROWS, TOKENS, CHUNK, f32>(
+        packed,
+        activations,
+        out,
+        |panel, values| dot(panel, values, &widen),
+        |columns, widened| {
+            for (from, to) in columns.iter().zip(widened) {
+                let (halves, _) = to.as_chunks_mut::<16>();
+                let w = widen(from);
+                store_f32x16(&mut halves[0], w[0]);
+                store_f32x16(&mut halves[1], w[1]);
+            }
+        },
+        |weights, values, tokens, sums| match tokens {
             1 => tile_of::<1>(weights, values, sums),
             2 => tile_of::<2>(weights, values, sums),
             3 => tile_of::<3>(weights, values, sums),
@@ -42,8 +57,43 @@ pub(crate) fn tiles(
             10 => tile_of::<10>(weights, values, sums),
             11 => tile_of::<11>(weights, values, sums),
             _ => tile_of::<TOKENS>(weights, values, sums),
+        },
+    );
+}
+
+/// Sums of the rows of a panel.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw")]
+fn dot(
+    panel: &[[u16; ROWS]],
+    values: &[f32],
+    widen: impl Fn(&[u16; ROWS]) -> [__m512; 2],
+) -> [f32; ROWS] {
+    let (steps, _) = panel.as_chunks::<APART>();
+    let values = &values.as_chunks::<APART>().0[..steps.len()];
+    let mut sums = [[_mm512_setzero_ps(); 2]; APART];
+    for (step, values) in steps.iter().zip(values) {
+        let bytes: &[u8; 2 * APART * ROWS] = bytemuck::cast_ref(step);
+        for line in 0..bytes.len() / 64 {
+            prefetch(bytes, AHEAD + 64 * line);
+        }
+        for column in 0..APART {
+            let x = _mm512_set1_ps(values[column]);
+            let w = widen(&step[column]);
+            sums[column][0] = _mm512_fmadd_ps(w[0], x, sums[column][0]);
+            sums[column][1] = _mm512_fmadd_ps(w[1], x, sums[column][1]);
         }
     }
+    let mut result = [0.0; ROWS];
+    let (halves, _) = result.as_chunks_mut::<16>();
+    for half in 0..2 {
+        let pairs = [
+            _mm512_add_ps(sums[0][half], sums[1][half]),
+            _mm512_add_ps(sums[2][half], sums[3][half]),
+        ];
+        store_f32x16(&mut halves[half], _mm512_add_ps(pairs[0], pairs[1]));
+    }
+    result
 }
 
 /// A tile of `N` tokens. A call of its own, so that the registers are its own too.
