@@ -1,13 +1,9 @@
 //! Linear layers on all threads.
 
 use crate::activations::Activations;
-use crate::grid::Grid;
 use crate::kernels::PackedMatrix;
+use crate::pieces::{PIECE_BYTES, Pieces};
 use crate::threads::Pool;
-use crate::turns::Turns;
-
-/// Bytes of weights that a thread takes at a time in decode: some microseconds, many times what it costs to take them.
-const PIECE_BYTES: usize = 128 << 10;
 
 /// Multiplies activations by some matrices that read them, in one region: `out` of each is `[tokens][rows]`. With one token
 /// threads take pieces of the rows, the slower ones fewer; with more each takes its stripe, because a piece of a prompt has
@@ -21,7 +17,7 @@ pub fn linear(
     products: &mut [(&dyn PackedMatrix, &mut [f32])],
 ) {
     let threads = pool.threads();
-    let pieces: Vec<(&dyn PackedMatrix, Grid<'_>, Turns)> = products
+    let pieces: Vec<(&dyn PackedMatrix, Pieces<'_>)> = products
         .iter_mut()
         .map(|(matrix, out)| {
             let rows = matrix.rows();
@@ -32,20 +28,13 @@ pub fn linear(
                 let row_bytes = (matrix.bytes().len() / rows).max(1);
                 stripe.min(PIECE_BYTES / row_bytes).max(1)
             };
-            let tokens = out.len() / rows;
-            let grid = Grid::new(
-                out,
-                rows,
-                tokens.max(1),
-                piece.next_multiple_of(matrix.row_block()),
-            );
-            let turns = Turns::new(grid.len(), threads);
-            (*matrix, grid, turns)
+            let piece = piece.next_multiple_of(matrix.row_block());
+            (*matrix, Pieces::new(out, rows, piece, threads))
         })
         .collect();
     pool.run(&|thread| {
-        for (matrix, grid, turns) in &pieces {
-            while let Some(mut tile) = turns.next(thread).and_then(|piece| grid.take(piece)) {
+        for (matrix, pieces) in &pieces {
+            while let Some(mut tile) = pieces.next(thread) {
                 matrix.multiply(activations, &mut tile);
             }
         }

@@ -5,10 +5,16 @@
 
 use crate::buffer::PackedBytes;
 use crate::kernels::PackError;
+use crate::pieces::PIECE_BYTES;
 use crate::weights::{DenseMatrix, saturate};
 
 /// Rows of a group.
 pub(super) const LANES: usize = 8;
+
+/// Rows that a thread takes at a time, whole groups of so many bytes.
+pub(super) fn piece_rows(group_bytes: usize) -> usize {
+    (PIECE_BYTES / group_bytes).max(1) * LANES
+}
 
 /// Packs a matrix in groups, in arrays that have a part of so many bytes for each: `pack(first_row, values, parts)` gets up to
 /// eight rows one after the other, each followed by zeros to `padded` columns, and the zeroed parts of their group. Rows past

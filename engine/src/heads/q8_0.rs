@@ -17,11 +17,11 @@
 
 use super::fixed_point::BLOCK;
 use super::isa::{self, Isa};
-use super::lanes::{LANES, half_up, pack_groups};
+use super::lanes::{LANES, half_up, pack_groups, piece_rows};
 use super::{Head, HeadChoice, HeadSource, HeadWork, Team};
 use crate::buffer::PackedBytes;
-use crate::grid::Grid;
 use crate::kernels::PackError;
+use crate::pieces::Pieces;
 
 pub(super) static CHOICE: HeadChoice = HeadChoice {
     name: "q8_0",
@@ -117,9 +117,14 @@ impl Head for Q8 {
         {
             fixed.set(x);
             let fixed = &*fixed;
-            let grid = Grid::stripes(logits, self.rows, team.pool.threads(), LANES);
+            let pieces = Pieces::new(
+                logits,
+                self.rows,
+                piece_rows(group_bytes),
+                team.pool.threads(),
+            );
             team.pool.run(&|thread| {
-                if let Some(mut tile) = grid.take(thread) {
+                while let Some(mut tile) = pieces.next(thread) {
                     let groups = &self.bytes.bytes()[tile.cols().start / LANES * group_bytes..];
                     self.isa.q8_0(groups, fixed, tile.token(0));
                 }

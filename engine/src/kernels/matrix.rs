@@ -1,6 +1,6 @@
 //! What all packed matrices have in common, so that a kernel's file holds its layout and its loops alone.
 
-use super::{KernelVariant, PackError, PackResult, Packed, PackedMatrix};
+use super::{Family, KernelVariant, PackError, PackResult, Packed, PackedMatrix};
 use crate::activations::Activations;
 use crate::cpu::{Cpu, Proof};
 use crate::grid::Tile;
@@ -66,6 +66,7 @@ impl<P: Proof> Kernel<P> {
         };
         Ok(Box::new(Matrix {
             kernel: self,
+            family: variant.family,
             proof,
             packed,
         }))
@@ -75,6 +76,7 @@ impl<P: Proof> Kernel<P> {
 /// Weights packed by a kernel, with the proof that it can run.
 struct Matrix<P: Proof> {
     kernel: &'static Kernel<P>,
+    family: Family,
     proof: P,
     packed: Packed,
 }
@@ -86,6 +88,10 @@ impl<P: Proof> PackedMatrix for Matrix<P> {
 
     fn row_block(&self) -> usize {
         self.kernel.row_block
+    }
+
+    fn decodes_by_tables(&self) -> bool {
+        self.family.looks_up()
     }
 
     fn multiply(&self, activations: &Activations, out: &mut Tile<'_>) {

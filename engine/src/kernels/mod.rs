@@ -88,6 +88,14 @@ impl Family {
         }
     }
 
+    /// Whether sums of activations are looked up in tables.
+    pub(crate) fn looks_up(self) -> bool {
+        match self {
+            Family::Tl1 | Family::Tl2 => true,
+            Family::I2s | Family::Trit5 | Family::F16 | Family::Bf16 => false,
+        }
+    }
+
     /// The form activations take before they meet these weights.
     pub fn preparation(self) -> Preparation {
         match self {
@@ -199,9 +207,7 @@ pub trait PackedMatrix: Send + Sync {
     /// Threads split the rows at multiples of this.
     fn row_block(&self) -> usize;
     /// Whether decode first makes tables that serve all rows of a tile, so that many small tiles cost more than one.
-    fn decodes_by_tables(&self) -> bool {
-        false
-    }
+    fn decodes_by_tables(&self) -> bool;
     /// Multiplies the rows `out.cols()` by the tokens `out.tokens()` of `activations`: `out.token(t)[r]` is the product of
     /// row `r` and token `t`. With one token this is decode (GEMV), with more it is prefill (GEMM).
     ///

@@ -4,8 +4,8 @@ use super::READERS;
 use crate::buffer::PackedBytes;
 use crate::cpu::{Cpu, Feature, Unsupported};
 use crate::kernels::PackError;
+use crate::pieces::Turns;
 use crate::threads::Pool;
-use crate::turns::Turns;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One way to read memory: as fast as a read can be made, since decode is held against it.

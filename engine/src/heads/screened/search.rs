@@ -1,7 +1,7 @@
 //! The search for the largest logits: the first plane for all rows, the second for some, half precision for the rest.
 
 use super::super::fixed_point::FixedPoint;
-use super::super::lanes::LANES;
+use super::super::lanes::{LANES, piece_rows};
 use super::super::select::{self, Candidate, Largest};
 use super::super::{Head, HeadWork, NotFinite, Team};
 use super::Screened;
@@ -9,6 +9,7 @@ use super::bounds::{Bounds, Row, StoredRow};
 use super::planes::{BLOCK_BYTES, refined_stride};
 use crate::activations::Activations;
 use crate::grid::Grid;
+use crate::pieces::Pieces;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -44,32 +45,29 @@ impl Screened {
     ) -> Vec<Candidate> {
         let rows = self.rows();
         out.resize(2 * rows, 0.0);
-        let grid = Grid::stripes(out, rows, team.pool.threads(), LANES);
         let group_bytes = hidden.blocks() * BLOCK_BYTES;
+        // A piece stays in the first-level cache between the two passes.
+        let piece = piece_rows(group_bytes).min(SHARE * LANES);
+        let pieces = Pieces::new(out, rows, piece, team.pool.threads());
         let found = Mutex::new(Vec::new());
         team.pool.run(&|thread| {
-            let Some(mut tile) = grid.take(thread) else {
-                return;
-            };
-            let cols = tile.cols();
             let mut largest = Largest::new(most);
-            let mut token = u32::try_from(cols.start).unwrap_or(u32::MAX);
-            // In parts that stay in the first-level cache between the two passes.
-            for first in cols.clone().step_by(SHARE * LANES) {
-                let part = first - cols.start..(first + SHARE * LANES).min(cols.end) - cols.start;
+            while let Some(mut tile) = pieces.next(thread) {
+                let cols = tile.cols();
                 let (mut value, mut error) = ([0.0; SHARE * LANES], [0.0; SHARE * LANES]);
-                let (value, error) = (&mut value[..part.len()], &mut error[..part.len()]);
-                let groups = &self.screen.bytes()[first / LANES * group_bytes..];
+                let (value, error) = (&mut value[..cols.len()], &mut error[..cols.len()]);
+                let groups = &self.screen.bytes()[cols.start / LANES * group_bytes..];
                 self.isa.screen(groups, hidden, value, error);
-                let known = &self.known()[first..];
-                for ((value, error), row) in value.iter_mut().zip(&mut *error).zip(known) {
+                let known = &self.known()[cols.clone()];
+                let tokens = u32::try_from(cols.start).unwrap_or(u32::MAX)..;
+                let ends = value.iter_mut().zip(&mut *error);
+                for ((token, row), (value, error)) in tokens.zip(known).zip(ends) {
                     let (middle, bound) = bounds.of_first(Row::from(*row), *value, *error);
                     (*value, *error) = (middle, middle + bound);
                     largest.offer(token, middle - bound);
-                    token += 1;
                 }
-                tile.token(0)[part.clone()].copy_from_slice(value);
-                tile.token(1)[part].copy_from_slice(error);
+                tile.token(0).copy_from_slice(value);
+                tile.token(1).copy_from_slice(error);
             }
             if let Ok(mut found) = found.lock() {
                 found.extend(largest.sorted());

@@ -1,10 +1,38 @@
-//! Who takes which piece of a parallel region.
+//! Pieces of a parallel region, and who takes which.
 //!
 //! Threads of one machine are seldom equally fast: others use its cores and its memory too, and some cores are slower by
 //! design. With one equal share each, all wait for the slowest. So shares are cut into pieces: a thread takes its own in
 //! order, one stream of memory as before, and then the last pieces of whoever has most left.
 
+use crate::grid::{Grid, Tile};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of weights that make a piece where there is a choice: some microseconds, many times what it costs to take it.
+pub(crate) const PIECE_BYTES: usize = 128 << 10;
+
+/// An output cut into pieces of rows for some threads.
+pub(crate) struct Pieces<'a> {
+    grid: Grid<'a>,
+    turns: Turns,
+}
+
+impl<'a> Pieces<'a> {
+    /// Cuts `out`, `[tokens][rows]`, into pieces of all tokens by `piece` rows.
+    ///
+    /// # Panics
+    /// If `out` is not a whole number of tokens, or `rows` or `piece` is 0.
+    pub(crate) fn new(out: &'a mut [f32], rows: usize, piece: usize, threads: usize) -> Pieces<'a> {
+        let tokens = (out.len() / rows).max(1);
+        let grid = Grid::new(out, rows, tokens, piece);
+        let turns = Turns::new(grid.len(), threads);
+        Pieces { grid, turns }
+    }
+
+    /// The piece that `thread` is to take next; `None` when none is left.
+    pub(crate) fn next(&self, thread: usize) -> Option<Tile<'_>> {
+        self.grid.take(self.turns.next(thread)?)
+    }
+}
 
 /// The pieces that are left of each thread's share.
 #[derive(Debug)]
