@@ -127,21 +127,21 @@ impl PackedMatrix for Tl1Avx512 {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn multiply(_: Avx512, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
     if out.tokens().len() == 1 {
-        avx512_lut::multiply::<UNIT, GROUP, 1>(
+        avx512_lut::multiply::<UNIT, GROUP, 1, 1>(
             packed,
             UNIT_GROUPS,
             activations,
             out,
-            |group, to| table(*group, to),
+            |group, [tables], token| table(*group, &mut tables[token]),
             |units, tables, ahead, sums| tile(units, tables, ahead, sums),
         );
     } else {
-        avx512_lut::multiply::<UNIT, GROUP, TOKENS>(
+        avx512_lut::multiply::<UNIT, GROUP, 1, TOKENS>(
             packed,
             UNIT_GROUPS,
             activations,
             out,
-            |group, to| table(*group, to),
+            |group, [tables], token| table(*group, &mut tables[token]),
             |units, tables, ahead, sums| tile(units, tables, ahead, sums),
         );
     }

@@ -16,6 +16,8 @@ pub(crate) mod avx512;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512_lut;
 #[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512_mixed;
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512_vnni;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avxvnni;
