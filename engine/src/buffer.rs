@@ -1,8 +1,18 @@
-//! Memory for packed weights: page-aligned, in huge pages where the system gives them.
+//! Memory for packed weights: page-aligned, in huge pages where the system gives them; and scratch on cache lines.
 
 use crate::kernels::PackError;
 use memmap2::{Advice, MmapMut};
 use rayon::prelude::*;
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Makes room for `length` times `value` that starts on a cache line, so that no vector lies across two.
+pub(crate) fn on_lines<T: Copy>(room: &mut Vec<T>, length: usize, value: T) -> &mut [T] {
+    room.resize(length + LINE / size_of::<T>(), value);
+    let start = room.as_ptr().align_offset(LINE);
+    &mut room[start..][..length]
+}
 
 /// Below this there is nothing to gain from a 2 MiB page.
 const HUGE_PAGE_BYTES: usize = 2 << 20;

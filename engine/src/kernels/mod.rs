@@ -42,6 +42,8 @@ mod tl1_scalar;
 mod tl2_avx2;
 #[cfg(target_arch = "x86_64")]
 mod tl2_avx512;
+#[cfg(target_arch = "x86_64")]
+mod tl2_avx512_vnni;
 #[cfg(target_arch = "aarch64")]
 mod tl2_neon;
 mod tl2_scalar;
@@ -242,6 +244,8 @@ pub static VARIANTS: &[&KernelVariant] = &[
     #[cfg(target_arch = "aarch64")]
     &tl1_neon::VARIANT,
     &tl1_scalar::VARIANT,
+    #[cfg(target_arch = "x86_64")]
+    &tl2_avx512_vnni::VARIANT,
     #[cfg(target_arch = "x86_64")]
     &tl2_avx512::VARIANT,
     #[cfg(target_arch = "x86_64")]

@@ -90,21 +90,21 @@ fn weight(unit: &[u8; UNIT], row: usize, column: usize) -> i16 {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn multiply(_: Avx512, packed: &Packed, activations: &Activations, out: &mut Tile<'_>) {
     if out.tokens().len() == 1 {
-        avx512_lut::multiply::<UNIT, GROUP, 1>(
+        avx512_lut::multiply::<UNIT, GROUP, 1, 1>(
             packed,
             UNIT_GROUPS,
             activations,
             out,
-            |group, to| table(&WEIGHTS, *group, to),
+            |group, [tables], token| table(&WEIGHTS, *group, &mut tables[token]),
             |units, tables, ahead, sums| tile(units, tables, ahead, sums),
         );
     } else {
-        avx512_lut::multiply::<UNIT, GROUP, TOKENS>(
+        avx512_lut::multiply::<UNIT, GROUP, 1, TOKENS>(
             packed,
             UNIT_GROUPS,
             activations,
             out,
-            |group, to| table(&WEIGHTS, *group, to),
+            |group, [tables], token| table(&WEIGHTS, *group, &mut tables[token]),
             |units, tables, ahead, sums| tile(units, tables, ahead, sums),
         );
     }
@@ -113,11 +113,7 @@ fn multiply(_: Avx512, packed: &Packed, activations: &Activations, out: &mut Til
 /// Makes the table of some activations: their products with the weights of each index.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) fn table<const GROUP: usize>(
-    weights: &[[i16; 32]; GROUP],
-    group: [i8; GROUP],
-    to: &mut Table,
-) {
+fn table<const GROUP: usize>(weights: &[[i16; 32]; GROUP], group: [i8; GROUP], to: &mut Table) {
     let mut sums = _mm512_setzero_si512();
     for column in 0..GROUP {
         let a = _mm512_set1_epi16(i16::from(group[column]));

@@ -9,17 +9,19 @@
 //! loop with one token.
 
 use crate::activations::Activations;
-use crate::cpu::avx512::{load_i16x32, load_i32x16, store_i32x16};
+use crate::buffer::on_lines;
+use crate::cpu::avx512::{add_i16x32, load_i16x32, load_i32x16, store_i32x16};
 use crate::grid::Tile;
 use crate::kernels::Packed;
 use std::arch::x86_64::*;
 
-/// Vectors of rows that share a table: with five tokens, 20 sums.
+/// Vectors of rows that share a table: with four tokens, 16 sums. Five tokens would leave twelve registers for four vectors of
+/// indices, a table and what was found, and compilers spill.
 pub(crate) const VECTORS: usize = 4;
 /// Rows of a panel.
 pub(crate) const ROWS: usize = 32 * VECTORS;
 /// Tokens of a full register tile.
-pub(crate) const TOKENS: usize = 5;
+pub(crate) const TOKENS: usize = 4;
 /// Groups of activations in a chunk. Three activations add at most 3 * 128 to a 16-bit sum, and 64 * 384 = 24576.
 pub(crate) const GROUPS: usize = 64;
 /// Bytes of 32-bit sums that stay in the second-level cache, beside the weights of a chunk.
@@ -31,18 +33,24 @@ const SUM_BYTES: usize = 384 << 10;
 pub(crate) struct Table(pub(crate) [i16; 32]);
 
 /// Multiplies the rows of `out` by its tokens, `N` at a time. A unit is the least that is packed: `UNIT` bytes, `unit_groups`
-/// groups of `GROUP` columns of a panel. `table(group)` makes a table; `tile(units, tables, ahead, sums)` adds what the tables
-/// hold for the indices of `units`, of which the next lie `ahead` bytes further on.
+/// groups of a panel. `fill(values, tables, token)` makes the tables of `SET` columns, which are `GROUPS_OF_SET` groups, of a
+/// token of a tile; `tile(units, tables, ahead, sums)` adds what the tables hold for the indices of `units`, of which the next
+/// lie `ahead` bytes further on.
 #[inline(always)]
-pub(crate) fn multiply<const UNIT: usize, const GROUP: usize, const N: usize>(
+pub(crate) fn multiply<
+    const UNIT: usize,
+    const SET: usize,
+    const GROUPS_OF_SET: usize,
+    const N: usize,
+>(
     packed: &Packed,
     unit_groups: usize,
     activations: &Activations,
     out: &mut Tile<'_>,
-    mut table: impl FnMut(&[i8; GROUP], &mut Table),
+    mut fill: impl FnMut(&[i8; SET], &mut [[Table; N]; GROUPS_OF_SET], usize),
     mut tile: impl FnMut(&[[u8; UNIT]], &[[Table; N]], usize, &mut [[i32; ROWS]; N]),
 ) {
-    let unit_columns = unit_groups * GROUP;
+    let unit_columns = unit_groups / GROUPS_OF_SET * SET;
     let units = packed.cols.div_ceil(unit_columns);
     let chunk = GROUPS / unit_groups;
     let (rows, tokens) = (out.cols(), out.tokens());
@@ -53,7 +61,9 @@ pub(crate) fn multiply<const UNIT: usize, const GROUP: usize, const N: usize>(
     let tiles = (SUM_BYTES / (panels * N * ROWS * size_of::<i32>())).clamp(2, 16);
     let tiles = tiles.min(tokens.len().div_ceil(N));
     let mut tables = [[Table([0; 32]); N]; GROUPS];
-    let mut sums = vec![[[0i32; ROWS]; N]; tiles * panels];
+    let mut sums = Vec::new();
+    let sums = on_lines(&mut sums, tiles * panels * N * ROWS, 0i32);
+    let (sums, _) = sums.as_chunks_mut::<ROWS>().0.as_chunks_mut::<N>();
     for first in tokens.clone().step_by(tiles * N) {
         let block = first..tokens.end.min(first + tiles * N);
         let sums = &mut sums[..block.len().div_ceil(N) * panels];
@@ -66,8 +76,9 @@ pub(crate) fn multiply<const UNIT: usize, const GROUP: usize, const N: usize>(
                 // The tables of tokens that a last tile lacks are those of others; nobody reads their sums.
                 for token in tile_start..block.end.min(tile_start + N) {
                     let values = &activations.int8(token)[from * unit_columns..to * unit_columns];
-                    for (tables, group) in tables.iter_mut().zip(values.as_chunks::<GROUP>().0) {
-                        table(group, &mut tables[token - tile_start]);
+                    let (sets, _) = tables.as_chunks_mut();
+                    for (tables, values) in sets.iter_mut().zip(values.as_chunks().0) {
+                        fill(values, tables, token - tile_start);
                     }
                 }
                 for (panel, sums) in weights.chunks_exact(units).zip(sums) {
@@ -101,7 +112,7 @@ pub(crate) fn look_up<const N: usize>(
         let table = load_i16x32(&tables[token].0);
         for vector in 0..VECTORS {
             let sum = _mm512_permutexvar_epi16(indices[vector], table);
-            words[token][vector] = _mm512_add_epi16(words[token][vector], sum);
+            words[token][vector] = add_i16x32(words[token][vector], sum);
         }
     }
     words

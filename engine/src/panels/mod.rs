@@ -16,6 +16,8 @@ pub(crate) mod avx512;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512_lut;
 #[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512_mixed;
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512_vnni;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avxvnni;
@@ -38,7 +40,7 @@ pub(crate) mod planes;
 pub(crate) mod portable;
 
 use crate::activations::Activations;
-use crate::buffer::PackedBytes;
+use crate::buffer::{PackedBytes, on_lines};
 use crate::grid::Tile;
 use crate::kernels::{PackError, Packed};
 use crate::weights::TernaryMatrix;
@@ -195,9 +197,12 @@ pub(crate) fn prefill<
     let steps = cols / STEP;
     let tiles = (TOKEN_BLOCK_BYTES / cols).clamp(2 * TOKENS, MOST_TOKENS) / TOKENS;
     let tiles = tiles.min(tokens.len().div_ceil(TOKENS));
-    let mut codes = vec![[0u8; BYTES]; TILES * (CHUNK.min(cols) / STEP)];
+    let (mut codes, mut sums) = (Vec::new(), Vec::new());
+    let codes = on_lines(&mut codes, TILES * (CHUNK.min(cols) / STEP) * BYTES, 0u8);
+    let (codes, _) = codes.as_chunks_mut::<BYTES>();
     let mut values = vec![[0i32; TOKENS]; tiles * steps];
-    let mut sums = vec![[[0i32; ROWS]; TOKENS]; TILES * tiles];
+    let sums = on_lines(&mut sums, TILES * tiles * TOKENS * ROWS, 0i32);
+    let (sums, _) = sums.as_chunks_mut::<ROWS>().0.as_chunks_mut::<TOKENS>();
     for first in tokens.clone().step_by(tiles * TOKENS) {
         let block = first..tokens.end.min(first + tiles * TOKENS);
         let tiles = block.len().div_ceil(TOKENS);
