@@ -22,7 +22,7 @@ pub fn linear(
         .map(|(matrix, out)| {
             let rows = matrix.rows();
             let stripe = rows.div_ceil(threads);
-            let piece = if out.len() > rows || matrix.decodes_by_tables() {
+            let piece = if threads == 1 || out.len() > rows || matrix.decodes_by_tables() {
                 stripe
             } else {
                 let row_bytes = (matrix.bytes().len() / rows).max(1);
