@@ -38,7 +38,7 @@ pub struct Choices {
     pub heads: Vec<String>,
     /// Numbers of threads in the place of the suite's.
     pub threads: Vec<Threads>,
-    /// What `bitbench tune` stored, in the place of [`TUNED_FILE`].
+    /// What `bitbench tune` stored, in the place of [`crate::tune::TUNED_FILE`].
     pub tuned: Option<PathBuf>,
     /// The shortened form.
     pub quick: bool,
