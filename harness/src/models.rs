@@ -58,19 +58,21 @@ pub fn open(path: &Path, ternarize: bool) -> Result<OpenModel, ModelError> {
     Ok(OpenModel { gguf, model })
 }
 
-/// The tokenizer of an open file.
-///
-/// # Errors
-/// [`ModelError::NoTokenizer`] where it has none, [`ModelError::Tokenizer`] where it is at fault.
-pub fn tokenizer(gguf: &Gguf) -> Result<Tokenizer, ModelError> {
-    let path = || gguf.path().to_owned();
-    match Tokenizer::from_gguf(gguf) {
-        Ok(Some(tokenizer)) => Ok(tokenizer),
-        Ok(None) => Err(ModelError::NoTokenizer { path: path() }),
-        Err(source) => Err(ModelError::Tokenizer {
-            path: path(),
-            source,
-        }),
+impl OpenModel {
+    /// The tokenizer of the model.
+    ///
+    /// # Errors
+    /// [`ModelError::NoTokenizer`] where it has none, [`ModelError::Tokenizer`] where it is at fault.
+    pub fn tokenizer(&self) -> Result<Tokenizer, ModelError> {
+        let path = || self.gguf.path().to_owned();
+        match Tokenizer::from_gguf(&self.gguf) {
+            Ok(Some(tokenizer)) => Ok(tokenizer),
+            Ok(None) => Err(ModelError::NoTokenizer { path: path() }),
+            Err(source) => Err(ModelError::Tokenizer {
+                path: path(),
+                source,
+            }),
+        }
     }
 }
 

@@ -59,7 +59,7 @@ pub fn generate(arguments: &Arguments) -> Result<Code, CommandError> {
     let cpu = Cpu::detect();
     let opened =
         models::open(&arguments.model, arguments.ternarize).map_err(CommandError::usage)?;
-    let tokenizer = models::tokenizer(&opened.gguf).map_err(CommandError::usage)?;
+    let tokenizer = opened.tokenizer().map_err(CommandError::usage)?;
     let ternary = models::not_ternary(&opened.model).is_none();
     let kernel = choose_kernel(arguments.kernel.as_deref(), ternary, &cpu)?;
     let head = choose_head(arguments.head.as_deref())?;
