@@ -3,6 +3,7 @@
 mod support;
 
 use bitbench_engine::model::formats::{self, FORMATS, LARGEST_BLOCK, Scale, TensorFormat};
+use bitbench_engine::model::gguf::Gguf;
 use support::{Random, encode};
 
 const ONE: [u8; 2] = [0x00, 0x3c];
@@ -206,6 +207,15 @@ fn every_format_comes_back_from_an_encoder() {
                 "Q8_0" => 0.5 / 127.0 + 1e-3,
                 "Q4_0" | "Q4_1" => 0.5 / 7.0 + 1e-2,
                 "Q6_K" => 0.5 / 31.0 + 1e-2,
+                "Q5_0" | "Q5_1" => 0.5 / 15.0 + 1e-2,
+                // Half a step of the codes, and of the scales of the parts.
+                "Q2_K" => (0.5 + 1.5 / 15.0) * 2.0 / 3.0 + 0.5 / 15.0,
+                "Q3_K" => (0.5 + 2.0 / 31.0) / 3.0,
+                "Q4_K" | "Q5_K" => 0.5 * 2.0 / 15.0 + 2e-2,
+                // Half of the widest gap between levels: 24 of 113.
+                "IQ4_NL" | "IQ4_XS" => 12.0 / 113.0 + 3e-2,
+                // Up to 1 of 6 where the largest level is 8 of 6 times the weight.
+                "MXFP4" => 0.5 * 2.0 / 4.0,
                 _ => 0.0,
             };
             let bytes = encode::by_id(format.gguf_type, &weights);
@@ -248,6 +258,37 @@ fn the_ternary_view_agrees_with_the_weights() {
             assert_eq!(f32::from(*trit) * scale, *weight, "{}", format.name);
         }
     }
+}
+
+/// `fixtures/formats.gguf`: random blocks of each format, and the numbers that the `gguf` package of PyPI makes of them. The
+/// operations and their order are the same, so the numbers are.
+#[test]
+fn blocks_decode_to_the_numbers_of_the_reference() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/formats.gguf");
+    let gguf = Gguf::open(path).unwrap();
+    let mut seen = 0;
+    for format in FORMATS {
+        let Some(tensor) = gguf.tensor(format.name) else {
+            // F32 is what the numbers are written in; no other tool knows I2_S.
+            assert!(["F32", "I2_S"].contains(&format.name), "{}", format.name);
+            continue;
+        };
+        assert_eq!(tensor.format().name, format.name);
+        let found = decode(format, tensor.data());
+        let expected = gguf.tensor(&format!("{}.expected", format.name)).unwrap();
+        let expected = decode_as(0, expected.data());
+        assert_eq!(found.len(), expected.len(), "{}", format.name);
+        for (at, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            assert!(
+                found == expected,
+                "{} weight {at}: {found}, not {expected}",
+                format.name
+            );
+        }
+        assert!(expected.iter().any(|weight| *weight != 0.0));
+        seen += 1;
+    }
+    assert_eq!(seen, FORMATS.len() - 2);
 }
 
 /// A tensor may hold anything: no byte pattern may panic.

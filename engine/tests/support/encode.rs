@@ -1,5 +1,6 @@
 //! Encoders of the tensor formats, one weight at a time and by position, unlike the decoders.
 
+use super::encode_k;
 use half::{bf16, f16};
 
 /// The bytes of a tensor in the format of this number; the weights are whole blocks.
@@ -9,8 +10,16 @@ pub(crate) fn by_id(id: u32, weights: &[f32]) -> Vec<u8> {
         1 => f16(weights),
         2 => blocks(weights, 32, q4_0),
         3 => blocks(weights, 32, q4_1),
+        6 => blocks(weights, 32, encode_k::q5_0),
+        7 => blocks(weights, 32, encode_k::q5_1),
         8 => blocks(weights, 32, q8_0),
+        10 => blocks(weights, 256, encode_k::q2_k),
+        11 => blocks(weights, 256, encode_k::q3_k),
+        12 => blocks(weights, 256, encode_k::q4_k),
+        13 => blocks(weights, 256, encode_k::q5_k),
         14 => blocks(weights, 256, q6_k),
+        20 => blocks(weights, 32, encode_k::iq4_nl),
+        23 => blocks(weights, 256, encode_k::iq4_xs),
         30 => weights
             .iter()
             .flat_map(|w| bf16::from_f32(*w).to_le_bytes())
@@ -18,6 +27,7 @@ pub(crate) fn by_id(id: u32, weights: &[f32]) -> Vec<u8> {
         34 => blocks(weights, 256, tq1_0),
         35 => blocks(weights, 256, tq2_0),
         36 => i2_s(weights),
+        39 => blocks(weights, 32, encode_k::mxfp4),
         _ => panic!("no encoder for type {id}"),
     }
 }
@@ -30,12 +40,12 @@ pub(crate) fn f16(weights: &[f32]) -> Vec<u8> {
     weights.iter().flat_map(|w| half(*w)).collect()
 }
 
-fn half(number: f32) -> [u8; 2] {
+pub(super) fn half(number: f32) -> [u8; 2] {
     f16::from_f32(number).to_le_bytes()
 }
 
 /// What a scale becomes by being stored.
-fn stored(number: f32) -> f32 {
+pub(super) fn stored(number: f32) -> f32 {
     f16::from_f32(number).to_f32()
 }
 
@@ -44,12 +54,12 @@ fn blocks(weights: &[f32], size: usize, block: fn(&[f32]) -> Vec<u8>) -> Vec<u8>
     weights.chunks(size).flat_map(block).collect()
 }
 
-fn largest(weights: &[f32]) -> f32 {
+pub(super) fn largest(weights: &[f32]) -> f32 {
     weights.iter().fold(0.0, |max, w| w.abs().max(max))
 }
 
 /// The nearest integer to `number / scale` in a range, and 0 for a scale of 0.
-fn nearest(number: f32, scale: f32, low: i16, high: i16) -> i16 {
+pub(super) fn nearest(number: f32, scale: f32, low: i16, high: i16) -> i16 {
     if scale == 0.0 {
         return 0;
     }
@@ -62,7 +72,7 @@ fn nearest(number: f32, scale: f32, low: i16, high: i16) -> i16 {
     nearest
 }
 
-fn byte(integer: i16) -> u8 {
+pub(super) fn byte(integer: i16) -> u8 {
     u8::try_from(integer & 0xff).unwrap()
 }
 

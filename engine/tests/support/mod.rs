@@ -1,6 +1,7 @@
 //! Making GGUF files for tests: a writer, encoders that share no code with the decoders under test, and tiny models.
 
 pub(crate) mod encode;
+mod encode_k;
 mod writer;
 
 use bitbench_engine::model::formats::TensorFormat;

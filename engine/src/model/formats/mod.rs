@@ -7,8 +7,17 @@ mod bf16;
 mod f16;
 mod f32;
 mod i2_s;
+mod iq4_nl;
+mod iq4_xs;
+mod mxfp4;
+mod q2_k;
+mod q3_k;
 mod q4_0;
 mod q4_1;
+mod q4_k;
+mod q5_0;
+mod q5_1;
+mod q5_k;
 pub(crate) mod q6_k;
 mod q8_0;
 mod tq1_0;
@@ -62,12 +71,21 @@ pub static FORMATS: &[&TensorFormat] = &[
     &f16::FORMAT,
     &q4_0::FORMAT,
     &q4_1::FORMAT,
+    &q5_0::FORMAT,
+    &q5_1::FORMAT,
     &q8_0::FORMAT,
+    &q2_k::FORMAT,
+    &q3_k::FORMAT,
+    &q4_k::FORMAT,
+    &q5_k::FORMAT,
     &q6_k::FORMAT,
+    &iq4_nl::FORMAT,
+    &iq4_xs::FORMAT,
     &bf16::FORMAT,
     &tq1_0::FORMAT,
     &tq2_0::FORMAT,
     &i2_s::FORMAT,
+    &mxfp4::FORMAT,
 ];
 
 /// The format of this number.
