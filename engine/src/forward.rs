@@ -1,14 +1,15 @@
-//! One pass of some tokens through a network, to be read with the papers beside it: BitNet b1.58 (arXiv 2402.17764, arXiv
+//! One pass of some tokens of some sequences through a network, to be read with the papers beside it: BitNet b1.58 (arXiv 2402.17764, arXiv
 //! 2504.12285), Llama (arXiv 2302.13971).
 
 use crate::activations::Activations;
 use crate::grid::Grid;
-use crate::kv_cache::KvCache;
+use crate::kv_cache::{HeadMut, KvCache};
 use crate::linear::linear;
 use crate::model::Activation;
 use crate::network::Network;
 use crate::ops::{self, Attention, AttentionScratch, RopeTable, SharedIsa};
 use crate::threads::Pool;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -50,21 +51,25 @@ pub(crate) struct Buffers {
     delta: Vec<f32>,
 }
 
-/// Runs `tokens` at the positions after those in `cache`, adds their keys and values to it, and leaves the output of the last
-/// norm in `work.buffers.x`, `[tokens][hidden]`.
-pub(crate) fn forward(
-    network: &Network,
-    work: &mut Workspace,
-    cache: &mut KvCache,
-    tokens: &[u32],
-) {
+/// Some tokens of one sequence, and where its earlier ones left their keys and values.
+#[derive(Debug)]
+pub(crate) struct Part<'a> {
+    pub(crate) cache: &'a mut KvCache,
+    pub(crate) tokens: &'a [u32],
+}
+
+/// Runs the tokens of each part at the positions after those in its cache, adds their keys and values to it, and leaves the
+/// output of the last norm in `work.buffers.x`, `[tokens of all parts][hidden]`. Weights are read once for all of them: one
+/// part of many tokens is a prompt, many parts of one token are a step of sequences that are decoded together.
+pub(crate) fn forward(network: &Network, work: &mut Workspace, parts: &mut [Part<'_>]) {
     let config = &network.config;
     let (hidden, ffn, eps) = (config.hidden, config.ffn, config.rms_epsilon);
     let (query_dims, kv_dims) = (
         config.heads * config.head_dim,
         config.kv_heads * config.head_dim,
     );
-    let (batch, first_position) = (tokens.len(), cache.positions());
+    let places: Vec<(u32, usize)> = parts.iter().flat_map(Part::places).collect();
+    let batch = places.len();
     let Workspace {
         pool,
         isa,
@@ -96,11 +101,11 @@ pub(crate) fn forward(
     ] {
         buffer.resize(batch * width, 0.0);
     }
-    rope.reach(first_position + batch);
+    rope.reach(places.iter().map(|(_, p)| p + 1).max().unwrap_or(0));
     let rope = &*rope;
 
     each_token(pool, x, hidden, &|token, x| {
-        network.embedding.unpack_row(tokens[token] as usize, x)
+        network.embedding.unpack_row(places[token].0 as usize, x)
     });
     for (index, layer) in network.layers.iter().enumerate() {
         activations.prepare_with(batch, hidden, pool, isa, &|token, row| {
@@ -122,23 +127,13 @@ pub(crate) fn forward(
             ],
         );
         each_token(pool, query, query_dims, &|token, query| {
-            ops::turn(isa, rope, query, first_position + token)
+            ops::turn(isa, rope, query, places[token].1)
         });
         each_token(pool, key, kv_dims, &|token, key| {
-            ops::turn(isa, rope, key, first_position + token)
+            ops::turn(isa, rope, key, places[token].1)
         });
-        cache.store(index, first_position, key, value, pool);
-        attention(
-            pool,
-            isa,
-            network,
-            cache,
-            index,
-            first_position,
-            query,
-            mixed,
-            scratch,
-        );
+        store(pool, parts, index, key, value);
+        attention(pool, isa, network, parts, index, query, mixed, scratch);
         activations.prepare_with(batch, query_dims, pool, isa, &|token, row| {
             let mixed = &mixed[token * query_dims..][..query_dims];
             match &layer.attention_sub_norm {
@@ -183,7 +178,16 @@ pub(crate) fn forward(
     each_token(pool, x, hidden, &|_, x| {
         ops::rms_norm_in_place(isa, x, &network.final_norm, eps);
     });
-    cache.advance(batch);
+    for part in parts {
+        part.cache.advance(part.tokens.len());
+    }
+}
+
+impl Part<'_> {
+    /// Its tokens and their positions.
+    fn places(&self) -> impl Iterator<Item = (u32, usize)> {
+        self.tokens.iter().copied().zip(self.cache.positions()..)
+    }
 }
 
 /// Calls `f` with each token of `data`, `[tokens][width]`; threads share out the tokens of a batch.
@@ -202,7 +206,48 @@ fn each_token(pool: &Pool, data: &mut [f32], width: usize, f: &(dyn Fn(usize, &m
     });
 }
 
-/// Causal attention of one layer: `query`, `[tokens][heads * head_dim]`, over all positions of the cache and its own.
+/// Stores keys and values of one layer, `[tokens of all parts][kv_heads * head_dim]`, in the caches of the parts. Threads share
+/// out the heads of a batch.
+fn store(pool: &Pool, parts: &mut [Part<'_>], layer: usize, key: &[f32], value: &[f32]) {
+    let tokens: usize = parts.iter().map(|part| part.tokens.len()).sum();
+    let width = key.len() / tokens;
+    let mut first = 0;
+    let heads = parts.iter_mut().flat_map(|part| {
+        let (rows, position) = (first..first + part.tokens.len(), part.cache.positions());
+        first = rows.end;
+        let rows = rows.start * width..rows.end * width;
+        let heads = part.cache.heads_mut(layer);
+        heads.map(move |head| (head, position, rows.clone()))
+    });
+    let store = |(head, position, rows): (HeadMut<'_>, usize, Range<usize>)| {
+        head.store(position, &key[rows.clone()], &value[rows], width);
+    };
+    if tokens == 1 {
+        return heads.for_each(store);
+    }
+    let heads: Vec<_> = heads.map(|head| Mutex::new(Some(head))).collect();
+    pool.run(&|thread| {
+        for head in heads.iter().skip(thread).step_by(pool.threads()) {
+            if let Some(head) = head.lock().ok().and_then(|mut head| head.take()) {
+                store(head);
+            }
+        }
+    });
+}
+
+/// What one part attends to, cut into tasks.
+struct Attending<'a> {
+    cache: &'a KvCache,
+    /// `[tokens of the part][heads * head_dim]`
+    queries: &'a [f32],
+    /// Where its output goes, in the same shape.
+    grid: Grid<'a>,
+    /// Number of its first task.
+    first_task: usize,
+}
+
+/// Causal attention of one layer: each part of `query`, `[tokens of all parts][heads * head_dim]`, over all positions of its
+/// cache and its own.
 #[expect(
     clippy::too_many_arguments,
     reason = "the parts of a session are lent one by one"
@@ -211,48 +256,62 @@ fn attention(
     pool: &Pool,
     isa: SharedIsa,
     network: &Network,
-    cache: &KvCache,
+    parts: &[Part<'_>],
     layer: usize,
-    first_position: usize,
     query: &[f32],
     mixed: &mut [f32],
     scratch: &[Mutex<AttentionScratch>],
 ) {
     let config = &network.config;
     let (dims, width) = (config.head_dim, config.heads * config.head_dim);
-    let tokens = query.len() / width;
-    let positions = first_position + tokens;
     let group = config.heads / config.kv_heads;
     #[expect(clippy::cast_precision_loss, reason = "dimensions of a head")]
     let scale = 1.0 / (dims as f32).sqrt();
-    // Query heads of one key-value head go together: four of them cost little more than one. Where they do not fill a tile,
-    // threads without work are worse.
-    let heads_per_task =
-        if tokens == 1 && !group.is_multiple_of(4) && config.kv_heads < 2 * pool.threads() {
-            1
-        } else {
-            group
-        };
-    let least_blocks = (TASKS_PER_THREAD * pool.threads()).div_ceil(config.kv_heads);
-    let tokens_per_task = (QUERIES_PER_TASK / heads_per_task).min(tokens.div_ceil(least_blocks));
-    let grid = Grid::new(mixed, width, tokens_per_task.max(1), heads_per_task * dims);
+    let kv_heads = config.kv_heads * parts.len();
+    let least_blocks = (TASKS_PER_THREAD * pool.threads()).div_ceil(kv_heads);
+    let mut attending = Vec::with_capacity(parts.len());
+    let (mut queries, mut mixed, mut tasks) = (query, mixed, 0);
+    for part in parts {
+        let tokens = part.tokens.len();
+        // Query heads of one key-value head go together: four of them cost little more than one. Where they do not fill a
+        // tile, threads without work are worse.
+        let heads_per_task =
+            if tokens == 1 && !group.is_multiple_of(4) && kv_heads < 2 * pool.threads() {
+                1
+            } else {
+                group
+            };
+        let tokens_per_task =
+            (QUERIES_PER_TASK / heads_per_task).min(tokens.div_ceil(least_blocks));
+        let out = mixed.split_off_mut(..tokens * width).unwrap_or_default();
+        let grid = Grid::new(out, width, tokens_per_task.max(1), heads_per_task * dims);
+        let first_task = tasks;
+        tasks += grid.len();
+        attending.push(Attending {
+            cache: &*part.cache,
+            queries: queries.split_off(..tokens * width).unwrap_or_default(),
+            grid,
+            first_task,
+        });
+    }
     let next = AtomicUsize::new(0);
     pool.run(&|thread| {
         let Ok(mut scratch) = scratch[thread].lock() else {
             return;
         };
         // The last tokens first: they take longest.
-        while let Some(index) = grid
-            .len()
-            .checked_sub(next.fetch_add(1, Ordering::Relaxed) + 1)
-            && let Some(mut tile) = grid.take(index)
-        {
+        while let Some(index) = tasks.checked_sub(next.fetch_add(1, Ordering::Relaxed) + 1) {
+            let part = &attending[attending.partition_point(|part| part.first_task <= index) - 1];
+            let Some(mut tile) = part.grid.take(index - part.first_task) else {
+                return;
+            };
             let kv_head = tile.cols().start / dims / group;
+            let (first_position, tokens) = (part.cache.positions(), part.queries.len() / width);
             let task = Attention {
-                queries: query,
+                queries: part.queries,
                 query_stride: width,
-                keys: cache.keys(layer, kv_head, positions),
-                values: cache.values(layer, kv_head, positions),
+                keys: part.cache.keys(layer, kv_head, first_position + tokens),
+                values: part.cache.values(layer, kv_head, first_position + tokens),
                 head_dim: dims,
                 first_position,
                 scale,

@@ -1,13 +1,12 @@
 //! Keys and values of the positions so far, in half precision.
 
 use crate::model::Config;
-use crate::threads::Pool;
 use crate::weights::saturate;
 use half::f16;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use memmap2::MmapMut;
 use std::io;
-use std::sync::Mutex;
+use std::ops::Range;
 
 /// Positions whose keys lie together, a lane each: what attention multiplies at once.
 pub(crate) const KEY_BLOCK: usize = 16;
@@ -75,58 +74,21 @@ impl KvCache {
         self.positions += tokens;
     }
 
-    /// Stores keys and values of some tokens, each `[tokens][kv_heads * head_dim]`, from position `first` on. They are brought
-    /// into the range of half precision. Threads share out the heads of a batch.
-    pub(crate) fn store(
-        &mut self,
-        layer: usize,
-        first: usize,
-        key: &[f32],
-        value: &[f32],
-        pool: &Pool,
-    ) {
-        let (dims, width) = (self.head_dim, self.kv_heads * self.head_dim);
+    /// The heads of one layer, in order, to store keys and values in.
+    pub(crate) fn heads_mut(&mut self, layer: usize) -> impl Iterator<Item = HeadMut<'_>> {
+        let dims = self.head_dim;
         let head_size = self.room * dims;
-        let offset = self.offset(layer, 0);
-        let store = |head: usize, keys: &mut [f16], values: &mut [f16]| {
-            let mut row = vec![0.0; dims];
-            let mut halves = vec![f16::ZERO; dims];
-            for (position, (key, value)) in
-                (first..).zip(key.chunks_exact(width).zip(value.chunks_exact(width)))
-            {
-                row.copy_from_slice(&key[head * dims..][..dims]);
-                saturate(&mut row);
-                halves.convert_from_f32_slice(&row);
-                let (block, lane) = (position / KEY_BLOCK, position % KEY_BLOCK);
-                let lanes = keys[block * KEY_BLOCK * dims + lane..]
-                    .iter_mut()
-                    .step_by(KEY_BLOCK);
-                for (to, from) in lanes.zip(&halves) {
-                    *to = *from;
-                }
-                row.copy_from_slice(&value[head * dims..][..dims]);
-                saturate(&mut row);
-                values[position * dims..][..dims].convert_from_f32_slice(&row);
-            }
-        };
-        let keys = &mut halves_mut(&mut self.keys)[offset..][..self.kv_heads * head_size];
-        let values = &mut halves_mut(&mut self.values)[offset..][..self.kv_heads * head_size];
-        let heads = keys
-            .chunks_exact_mut(head_size)
+        let (offset, layer_size) = (self.offset(layer, 0), self.kv_heads * head_size);
+        let keys = &mut halves_mut(&mut self.keys)[offset..][..layer_size];
+        let values = &mut halves_mut(&mut self.values)[offset..][..layer_size];
+        keys.chunks_exact_mut(head_size)
             .zip(values.chunks_exact_mut(head_size))
-            .enumerate();
-        if key.len() == width {
-            heads.for_each(|(head, (keys, values))| store(head, keys, values));
-            return;
-        }
-        let heads: Vec<_> = heads.map(|part| Mutex::new(Some(part))).collect();
-        pool.run(&|thread| {
-            for part in heads.iter().skip(thread).step_by(pool.threads()) {
-                if let Some((head, (keys, values))) = part.lock().ok().and_then(|mut p| p.take()) {
-                    store(head, keys, values);
-                }
-            }
-        });
+            .enumerate()
+            .map(move |(head, (keys, values))| HeadMut {
+                keys,
+                values,
+                columns: head * dims..(head + 1) * dims,
+            })
     }
 
     /// Keys of one head at the first `positions` positions and those that fill their last block,
@@ -143,6 +105,41 @@ impl KvCache {
 
     fn offset(&self, layer: usize, head: usize) -> usize {
         (layer * self.kv_heads + head) * self.room * self.head_dim
+    }
+}
+
+/// One head of one layer.
+pub(crate) struct HeadMut<'a> {
+    keys: &'a mut [f16],
+    values: &'a mut [f16],
+    /// Where its dimensions lie in the keys and values of a token.
+    columns: Range<usize>,
+}
+
+impl HeadMut<'_> {
+    /// Stores its part of the keys and values of some tokens, each `[tokens][width]`, from position `first` on. They are brought
+    /// into the range of half precision.
+    pub(crate) fn store(self, first: usize, key: &[f32], value: &[f32], width: usize) {
+        let dims = self.columns.len();
+        let mut row = vec![0.0; dims];
+        let mut halves = vec![f16::ZERO; dims];
+        for (position, (key, value)) in
+            (first..).zip(key.chunks_exact(width).zip(value.chunks_exact(width)))
+        {
+            row.copy_from_slice(&key[self.columns.clone()]);
+            saturate(&mut row);
+            halves.convert_from_f32_slice(&row);
+            let (block, lane) = (position / KEY_BLOCK, position % KEY_BLOCK);
+            let lanes = self.keys[block * KEY_BLOCK * dims + lane..]
+                .iter_mut()
+                .step_by(KEY_BLOCK);
+            for (to, from) in lanes.zip(&halves) {
+                *to = *from;
+            }
+            row.copy_from_slice(&value[self.columns.clone()]);
+            saturate(&mut row);
+            self.values[position * dims..][..dims].convert_from_f32_slice(&row);
+        }
     }
 }
 

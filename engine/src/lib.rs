@@ -6,6 +6,7 @@
 
 pub mod activations;
 mod base3;
+pub mod batch;
 mod buffer;
 pub mod cpu;
 mod forward;

@@ -1,17 +1,10 @@
-//! A network with the state of one sequence: positions so far, threads, working memory.
+//! A network with the state of one sequence.
 
-use crate::activations::Activations;
-use crate::forward::{Buffers, Workspace, forward};
-use crate::heads::{Candidate, HeadWork, NotFinite, Team};
-use crate::kv_cache::KvCache;
+use crate::batch::Batch;
+use crate::heads::{Candidate, NotFinite};
 use crate::network::Network;
-use crate::ops::RopeTable;
 use crate::threads::Pool;
-use std::sync::{Arc, Mutex};
-
-/// Tokens of a prompt that go through the network together; a longer prompt goes in parts of this size. It bounds the
-/// working memory, and the kernels are at their best well below it.
-pub const PREFILL_BATCH: usize = 512;
+use std::sync::Arc;
 
 /// Why tokens could not be run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,77 +50,45 @@ pub enum SessionError {
     },
 }
 
-/// One sequence on a network.
+/// One sequence on a network: a [`Batch`] of one.
 #[derive(Debug)]
 pub struct Session {
-    network: Arc<Network>,
-    work: Workspace,
-    head: HeadWork,
-    head_bytes: u64,
-    cache: KvCache,
+    batch: Batch,
 }
 
 impl Session {
     /// A session with room for `capacity` positions on `threads` threads.
     ///
     /// # Errors
-    /// [`SessionError::NoThreads`] and [`SessionError::NoMemory`] if the system gives none; [`SessionError::ContextFull`] if the model was made for fewer
-    /// positions.
+    /// [`SessionError::NoThreads`] and [`SessionError::NoMemory`] if the system gives none; [`SessionError::ContextFull`] if the
+    /// model was made for fewer positions.
     pub fn new(
         network: Arc<Network>,
         threads: usize,
         capacity: usize,
     ) -> Result<Session, SessionError> {
-        let config = network.config();
-        if capacity > config.context_length {
-            return Err(SessionError::ContextFull {
-                positions: capacity,
-                capacity: config.context_length,
-            });
-        }
-        let pool = Pool::new(threads).map_err(|e| SessionError::NoThreads {
-            threads,
-            reason: e.to_string(),
-        })?;
-        let work = Workspace {
-            scratch: (0..threads).map(|_| Mutex::default()).collect(),
-            pool,
-            isa: network.isa,
-            rope: RopeTable::new(config, network.rope_factors.as_deref()),
-            activations: Activations::new(network.kernel().family.preparation()),
-            buffers: Buffers::default(),
-        };
-        let cache = KvCache::new(config, capacity).map_err(|e| SessionError::NoMemory {
-            positions: capacity,
-            reason: e.to_string(),
-        })?;
-        Ok(Session {
-            work,
-            cache,
-            head: HeadWork::new(),
-            head_bytes: 0,
-            network,
-        })
+        let batch = Batch::new(network, threads, 1, capacity)?;
+        Ok(Session { batch })
     }
 
     /// The network.
     pub fn network(&self) -> &Network {
-        &self.network
+        self.batch.network()
     }
 
     /// The threads.
     pub fn pool(&self) -> &Pool {
-        &self.work.pool
+        self.batch.pool()
     }
 
     /// Positions that hold a token.
     pub fn positions(&self) -> usize {
-        self.cache.positions()
+        self.batch.positions(0)
     }
 
     /// Forgets every position from `positions` on.
     pub fn truncate(&mut self, positions: usize) {
-        self.cache.truncate(positions);
+        self.batch.truncate(0, positions);
     }
 
     /// Runs tokens after those so far and gives the logits after the last one, `[vocab]`. One token is a decode step; more are
@@ -165,11 +126,7 @@ impl Session {
     /// # Errors
     /// See [`SessionError`]; no position is taken.
     pub fn advance(&mut self, tokens: &[u32]) -> Result<(), SessionError> {
-        self.check(tokens)?;
-        for batch in tokens.chunks(PREFILL_BATCH) {
-            forward(&self.network, &mut self.work, &mut self.cache, batch);
-        }
-        Ok(())
+        self.batch.advance(&[tokens])
     }
 
     /// The logits after the last token that was run, `[vocab]`.
@@ -177,9 +134,7 @@ impl Session {
     /// # Errors
     /// [`SessionError::NotFinite`]; [`SessionError::NoTokens`] where none was run.
     pub fn logits(&mut self) -> Result<&[f32], SessionError> {
-        let hidden = self.last_hidden()?;
-        self.head_logits(hidden)?;
-        Ok(self.head.logits())
+        self.batch.logits()
     }
 
     /// The token with the largest logit after the last token that was run, the first of equals.
@@ -187,8 +142,7 @@ impl Session {
     /// # Errors
     /// As [`Session::logits`].
     pub fn greedy(&mut self) -> Result<u32, SessionError> {
-        let largest = self.top_k(1)?;
-        Ok(largest.first().map_or(0, |candidate| candidate.token))
+        Ok(self.batch.greedy()?.first().copied().unwrap_or(0))
     }
 
     /// The `k` largest logits after the last token that was run, largest first, the first of equals before the others.
@@ -196,26 +150,17 @@ impl Session {
     /// # Errors
     /// As [`Session::logits`].
     pub fn top_k(&mut self, k: usize) -> Result<Vec<Candidate>, SessionError> {
-        let from = self.last_hidden()?;
-        let team = Team {
-            pool: &self.work.pool,
-            isa: self.work.isa,
-        };
-        let x = &self.work.buffers.x[from..];
-        let (largest, bytes) = self.network.head.top(x, k, team, &mut self.head)?;
-        self.head_bytes += bytes;
-        Ok(largest)
+        Ok(self.batch.top_k(k)?.pop().unwrap_or_default())
     }
 
-    /// Bytes of weights that the head has read so far, all tokens together: counted, not predicted, for with a head that rules
-    /// tokens out they depend on what is run.
+    /// See [`Batch::head_bytes`].
     pub fn head_bytes(&self) -> u64 {
-        self.head_bytes
+        self.batch.head_bytes()
     }
 
-    /// See [`HeadWork::rescored_rows`].
+    /// See [`Batch::rescored_rows`].
     pub fn rescored_rows(&self) -> [usize; 2] {
-        self.head.rescored_rows()
+        self.batch.rescored_rows()
     }
 
     /// Runs tokens after those so far and gives the logits after each, `[tokens][vocab]`.
@@ -223,53 +168,15 @@ impl Session {
     /// # Errors
     /// See [`SessionError`]; no position is taken when tokens or room are at fault.
     pub fn run_all(&mut self, tokens: &[u32]) -> Result<Vec<f32>, SessionError> {
-        self.check(tokens)?;
-        let mut all = Vec::with_capacity(tokens.len() * self.network.config().vocab);
-        for batch in tokens.chunks(PREFILL_BATCH) {
-            forward(&self.network, &mut self.work, &mut self.cache, batch);
-            self.head_logits(0)?;
-            all.extend_from_slice(self.head.logits());
+        let mut left = self.batch.begin(&[tokens])?;
+        let mut all = Vec::with_capacity(tokens.len() * self.network().config().vocab);
+        loop {
+            let before = left[0].len();
+            if !self.batch.pass(&mut left) {
+                return Ok(all);
+            }
+            all.extend_from_slice(self.batch.logits_of_pass(0..before - left[0].len())?);
         }
-        Ok(all)
-    }
-
-    fn check(&self, tokens: &[u32]) -> Result<(), SessionError> {
-        let vocab = self.network.config().vocab;
-        if tokens.is_empty() {
-            return Err(SessionError::NoTokens);
-        }
-        if let Some(token) = tokens.iter().find(|t| **t as usize >= vocab) {
-            return Err(SessionError::TokenOutOfRange {
-                token: *token,
-                vocab,
-            });
-        }
-        let (positions, capacity) = (self.cache.positions() + tokens.len(), self.cache.capacity());
-        if positions > capacity {
-            return Err(SessionError::ContextFull {
-                positions,
-                capacity,
-            });
-        }
-        Ok(())
-    }
-
-    /// Where the state of the last token starts in the working memory.
-    fn last_hidden(&self) -> Result<usize, SessionError> {
-        let hidden = self.network.config().hidden;
-        let end = self.work.buffers.x.len();
-        end.checked_sub(hidden).ok_or(SessionError::NoTokens)
-    }
-
-    /// Logits of the tokens whose last norm starts at `from` in the working memory.
-    fn head_logits(&mut self, from: usize) -> Result<(), SessionError> {
-        let team = Team {
-            pool: &self.work.pool,
-            isa: self.work.isa,
-        };
-        let x = &self.work.buffers.x[from..];
-        self.head_bytes += self.network.head.logits(x, team, &mut self.head);
-        Ok(self.head.check_logits()?)
     }
 }
 

@@ -3,10 +3,12 @@
 
 mod oracle;
 
+use bitbench_engine::batch::Batch;
 use bitbench_engine::cpu::Cpu;
+use bitbench_engine::heads;
 use bitbench_engine::kernels::{Agreement, KernelVariant, VARIANTS};
 use bitbench_engine::model::{Architecture, Config, Model, RopePairing};
-use bitbench_engine::network::Network;
+use bitbench_engine::network::{HeadOptions, Network};
 use bitbench_engine::session::Session;
 use oracle::{Inputs, Oracle, distance};
 use std::sync::Arc;
@@ -196,6 +198,99 @@ fn ternary_logits_are_the_same_bits_whatever_the_batch_the_threads_and_the_kerne
     }
 }
 
+/// Runs sequences together: prompts of different lengths, then tokens one by one, sequence `s` up to its own end. Gives the
+/// logits of each sequence after its prompt and after each of its tokens.
+fn together(
+    model: &Model,
+    variant: &'static KernelVariant,
+    head: &str,
+    threads: usize,
+    sequences: &[(Vec<u32>, Vec<u32>)],
+) -> Vec<Vec<Vec<f32>>> {
+    let options = HeadOptions {
+        choice: heads::find(head).expect("a head"),
+        portable: false,
+    };
+    let network = Network::pack_with_head(model, variant, options, &Cpu::detect()).expect("packs");
+    let mut batch = Batch::new(Arc::new(network), threads, sequences.len(), 256).expect("a batch");
+    let mut logits = vec![Vec::new(); sequences.len()];
+    let longest = sequences.iter().map(|(_, after)| after.len()).max();
+    for step in 0..=longest.unwrap_or(0) {
+        let tokens: Vec<&[u32]> = sequences
+            .iter()
+            .map(|(prompt, after)| match step {
+                0 => &prompt[..],
+                _ => after.get(step - 1..step).unwrap_or_default(),
+            })
+            .collect();
+        batch.advance(&tokens).expect("runs");
+        let rows = batch.logits().expect("finite").to_vec();
+        let ran = (0..sequences.len()).filter(|s| !tokens[*s].is_empty());
+        for (sequence, row) in ran.zip(rows.chunks_exact(model.config.vocab)) {
+            logits[sequence].push(row.to_vec());
+        }
+    }
+    for (sequence, (prompt, after)) in sequences.iter().enumerate() {
+        assert_eq!(batch.positions(sequence), prompt.len() + after.len());
+    }
+    logits
+}
+
+#[test]
+fn a_sequence_gets_the_same_answer_alone_and_in_company() {
+    // Lengths around a block of the cache, one that ends early, one that has only a prompt.
+    let lengths = [(1, 20), (15, 3), (17, 9), (40, 0), (33, 20)];
+    let sequence = |(seed, (prompt, after)): (u32, &(usize, usize))| {
+        let all = tokens(prompt + after).into_iter();
+        let all: Vec<u32> = all.map(|token| (token + 11 * seed) % 61).collect();
+        (all[..*prompt].to_vec(), all[*prompt..].to_vec())
+    };
+    let sequences: Vec<_> = (0..).zip(&lengths).map(sequence).collect();
+    for architecture in ARCHITECTURES {
+        let model = model(architecture, true, 42);
+        for variant in runnable() {
+            for (head, threads) in [("q8_0", 3), ("f16", 1)] {
+                let what = format!("{architecture:?}, {}, {head}", variant.name);
+                let all = together(&model, variant, head, threads, &sequences);
+                for (sequence, got) in sequences.iter().zip(&all) {
+                    let sequence = std::slice::from_ref(sequence);
+                    let alone = together(&model, variant, head, 2, sequence).remove(0);
+                    assert_eq!(alone.len(), got.len(), "{what}");
+                    if variant.family.is_ternary() && head == "q8_0" {
+                        assert!(alone == *got, "{what}: other bits");
+                        continue;
+                    }
+                    // Half precision adds up one token in another order than several.
+                    let bound = match (variant.family.is_ternary(), variant.agreement) {
+                        (true, _) => 1e-6,
+                        (_, Agreement::RoundedToBf16(_)) => 1e-2,
+                        _ => 2e-4,
+                    };
+                    for (alone, got) in alone.iter().zip(got) {
+                        let alone: Vec<f64> = alone.iter().map(|v| f64::from(*v)).collect();
+                        let off = distance(got, &alone);
+                        assert!(off < bound, "{what}: {off}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn prompts_longer_than_a_pass_go_through_in_parts() {
+    let model = model(Architecture::BitnetB158, true, 42);
+    let variant = runnable().next().expect("a variant");
+    // 700 tokens in passes of 512: the last sequence is cut after two.
+    let sequences = [tokens(240), tokens(17), tokens(253), tokens(190)];
+    let sequences = sequences.map(|prompt| (prompt, vec![7, 8]));
+    let all = together(&model, variant, "q8_0", 2, &sequences);
+    for (sequence, got) in sequences.iter().zip(&all) {
+        let alone = together(&model, variant, "q8_0", 2, std::slice::from_ref(sequence));
+        assert!(alone[0] == *got, "{} tokens", sequence.0.len());
+    }
+}
+
 #[test]
 fn a_truncated_session_goes_on_as_if_the_rest_had_not_been() {
     let model = model(Architecture::BitnetB158, true, 42);
@@ -250,4 +345,12 @@ fn what_cannot_be_run_is_an_error_that_takes_no_position() {
         matches!(refused, Err(SessionError::NoMemory { .. })),
         "{refused:?}"
     );
+    // One sequence at fault, and none takes a position.
+    let network = Arc::new(Network::pack(&huge, variant, &Cpu::detect()).expect("packs"));
+    let mut batch = Batch::new(network, 1, 2, 3).expect("a batch");
+    assert_eq!(batch.advance(&[&[], &[]]), Err(SessionError::NoTokens));
+    assert!(batch.advance(&[&[1, 2], &[1, 2, 3, 4]]).is_err());
+    assert!(batch.advance(&[&[1, 2], &[61]]).is_err());
+    assert_eq!([batch.positions(0), batch.positions(1)], [0, 0]);
+    assert_eq!(batch.logits(), Err(SessionError::NoTokens));
 }

@@ -113,7 +113,9 @@ impl Bench {
         x: &[f32],
         k: usize,
     ) -> Result<(Vec<Candidate>, u64), NotFinite> {
-        head.top(x, k, self.team(), &mut HeadWork::new())
+        let (mut largest, bytes) = head.top(x, k, self.team(), &mut HeadWork::new())?;
+        assert_eq!(largest.len(), 1, "x is one token");
+        Ok((largest.remove(0), bytes))
     }
 }
 
@@ -159,7 +161,8 @@ fn check_exact(what: &str, rows: &[Vec<f32>], states: &[Vec<f32>]) {
                     match head.top(x, k, bench.team(), &mut work) {
                         Ok((top, _)) => {
                             assert!(finite, "{at}: the logits are not finite");
-                            assert_eq!(bits(&top), sorted(&expected, k), "{at}");
+                            assert_eq!(top.len(), 1, "{at}");
+                            assert_eq!(bits(&top[0]), sorted(&expected, k), "{at}");
                         }
                         Err(NotFinite) => assert!(!finite, "{at}: all logits are finite"),
                     }
@@ -300,6 +303,45 @@ fn a_clear_winner_costs_a_third_of_the_half_precision_head() {
     let expected = rows as f64 * (cols as f64 * choice.bits_per_weight / 8.0 + 16.0);
     let kept = head.bytes() as f64;
     assert!((kept / expected - 1.0).abs() < 0.1, "{kept} and {expected}");
+}
+
+#[test]
+fn several_tokens_get_the_answers_of_each_alone_and_read_a_plain_head_once() {
+    let mut random = Random(5);
+    let (rows, cols) = (600, 300);
+    let weights = random.rows(rows, cols);
+    let states: Vec<Vec<f32>> = (0..5).map(|_| random.normals(cols)).collect();
+    let together = states.concat();
+    for bench in Bench::all() {
+        for choice in HEADS {
+            let head = pack(choice, &weights, &bench.cpu).unwrap();
+            let what = format!("{} on {}", choice.name, head.kernel());
+            let mut work = HeadWork::new();
+            let (all, bytes) = head.top(&together, 3, bench.team(), &mut work).unwrap();
+            assert_eq!(all.len(), states.len(), "{what}");
+            let mut one_by_one = 0;
+            for (x, several) in states.iter().zip(&all) {
+                let (alone, bytes) = bench.top(&*head, x, 3).unwrap();
+                one_by_one += bytes;
+                for (a, b) in alone.iter().zip(several) {
+                    assert_eq!(a.token, b.token, "{what}");
+                    // One token adds up the half-precision rows in another order than several.
+                    let slack = if choice.name == "f16" { 1e-5 } else { 0.0 };
+                    assert!(
+                        (a.logit - b.logit).abs() <= slack * a.logit.abs(),
+                        "{what}: {a:?} and {b:?}"
+                    );
+                }
+            }
+            let expected = match choice.name {
+                "screened" => one_by_one,
+                _ => one_by_one / states.len() as u64,
+            };
+            assert_eq!(bytes, expected, "{what}");
+            let all = bench.logits(&*head, &together);
+            assert_eq!(all.len(), states.len() * head.vocab(), "{what}");
+        }
+    }
 }
 
 /// Half the largest step that a format can have for the weight at `column`, as its documentation derives it.

@@ -33,6 +33,10 @@ impl Head for F16 {
         &CHOICE
     }
 
+    fn vocab(&self) -> usize {
+        self.half.rows()
+    }
+
     fn kernel(&self) -> String {
         self.kernel.to_owned()
     }

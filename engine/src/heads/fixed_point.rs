@@ -41,6 +41,20 @@ pub(super) struct FixedPoint {
     pub(super) rounding_norm: f64,
 }
 
+/// Rounds some vectors, `[tokens][cols]`, in memory that is kept.
+pub(super) fn set_all<'a>(
+    fixed: &'a mut Vec<FixedPoint>,
+    x: &[f32],
+    cols: usize,
+) -> &'a [FixedPoint] {
+    let tokens = x.len() / cols;
+    fixed.resize_with(tokens.max(fixed.len()), FixedPoint::default);
+    for (fixed, x) in fixed.iter_mut().zip(x.chunks_exact(cols)) {
+        fixed.set(x);
+    }
+    &fixed[..tokens]
+}
+
 impl FixedPoint {
     /// Rounds a vector. Infinities and NaN give a norm that is not finite.
     pub(super) fn set(&mut self, x: &[f32]) {

@@ -19,6 +19,7 @@ pub use select::Candidate;
 
 use crate::activations::{Activations, Preparation};
 use crate::cpu::Cpu;
+use crate::forward::Workspace;
 use crate::kernels::{PackError, PackedMatrix};
 use crate::ops::SharedIsa;
 use crate::threads::Pool;
@@ -78,6 +79,8 @@ pub struct HeadSource<'a> {
 pub trait Head: Send + Sync {
     /// Which one it is.
     fn choice(&self) -> &'static HeadChoice;
+    /// Its rows.
+    fn vocab(&self) -> usize;
     /// The kernels that compute it, for the record.
     fn kernel(&self) -> String;
     /// Bytes in memory beside the rows in half precision.
@@ -89,9 +92,10 @@ pub trait Head: Send + Sync {
     /// What every decoded token reads from end to end.
     fn streams(&self) -> Vec<&[u8]>;
     /// Computes all logits of some tokens: `x` is `[tokens][hidden]`, `work.logits` becomes `[tokens][vocab]`. Gives the bytes
-    /// of weights that one token read.
+    /// of weights that were read, once for all tokens.
     fn logits(&self, x: &[f32], team: Team<'_>, work: &mut HeadWork) -> u64;
-    /// The `k` largest logits of one token, the first of equals before the others. Gives the bytes of weights that were read.
+    /// The `k` largest logits of each token, the first of equals before the others; `x` is `[tokens][hidden]`. Gives the bytes
+    /// of weights that were read.
     ///
     /// # Errors
     /// [`NotFinite`] where a logit is not a finite number.
@@ -101,10 +105,11 @@ pub trait Head: Send + Sync {
         k: usize,
         team: Team<'_>,
         work: &mut HeadWork,
-    ) -> Result<(Vec<Candidate>, u64), NotFinite> {
+    ) -> Result<(Vec<Vec<Candidate>>, u64), NotFinite> {
         let bytes = self.logits(x, team, work);
         work.check_logits()?;
-        Ok((select::top(&work.logits, k), bytes))
+        let rows = work.logits.chunks_exact(self.vocab());
+        Ok((rows.map(|row| select::top(row, k)).collect(), bytes))
     }
 }
 
@@ -121,13 +126,23 @@ pub struct Team<'a> {
     pub isa: SharedIsa,
 }
 
+impl<'a> Team<'a> {
+    pub(crate) fn of(work: &'a Workspace) -> Team<'a> {
+        Team {
+            pool: &work.pool,
+            isa: work.isa,
+        }
+    }
+}
+
 /// Working memory of a head; it grows with use and is kept.
 #[derive(Debug)]
 pub struct HeadWork {
     /// `[tokens][vocab]`
     pub(crate) logits: Vec<f32>,
     dense: Activations,
-    fixed: FixedPoint,
+    /// One for each token.
+    fixed: Vec<FixedPoint>,
     screen: ScreenWork,
 }
 
@@ -137,7 +152,7 @@ impl HeadWork {
         HeadWork {
             logits: Vec::new(),
             dense: Activations::new(Preparation::F32),
-            fixed: FixedPoint::default(),
+            fixed: Vec::new(),
             screen: ScreenWork::default(),
         }
     }

@@ -15,7 +15,7 @@
 //! A row is `scale * sum over blocks of d * (sum of q * value)`: the inner sums are integers below 2^27, the outer one is in
 //! single precision, block after block, multiplied and added without fusing.
 
-use super::fixed_point::BLOCK;
+use super::fixed_point::{BLOCK, set_all};
 use super::isa::{self, Isa};
 use super::lanes::{LANES, half_up, pack_groups, piece_rows};
 use super::{Head, HeadChoice, HeadSource, HeadWork, Team};
@@ -95,6 +95,10 @@ impl Head for Q8 {
         &CHOICE
     }
 
+    fn vocab(&self) -> usize {
+        self.rows
+    }
+
     fn kernel(&self) -> String {
         format!("q8_0-{}", self.isa.name())
     }
@@ -109,27 +113,20 @@ impl Head for Q8 {
 
     fn logits(&self, x: &[f32], team: Team<'_>, work: &mut HeadWork) -> u64 {
         let HeadWork { logits, fixed, .. } = work;
-        logits.resize(x.len() / self.cols * self.rows, 0.0);
+        let fixed = set_all(fixed, x, self.cols);
+        logits.resize(fixed.len() * self.rows, 0.0);
         let group_bytes = self.cols.div_ceil(BLOCK) * BLOCK_BYTES;
-        for (x, logits) in x
-            .chunks_exact(self.cols)
-            .zip(logits.chunks_exact_mut(self.rows))
-        {
-            fixed.set(x);
-            let fixed = &*fixed;
-            let pieces = Pieces::new(
-                logits,
-                self.rows,
-                piece_rows(group_bytes),
-                team.pool.threads(),
-            );
-            team.pool.run(&|thread| {
-                while let Some(mut tile) = pieces.next(thread) {
-                    let groups = &self.bytes.bytes()[tile.cols().start / LANES * group_bytes..];
-                    self.isa.q8_0(groups, fixed, tile.token(0));
+        let threads = team.pool.threads();
+        let pieces = Pieces::new(logits, self.rows, piece_rows(group_bytes), threads);
+        team.pool.run(&|thread| {
+            while let Some(mut tile) = pieces.next(thread) {
+                let groups = &self.bytes.bytes()[tile.cols().start / LANES * group_bytes..];
+                // A piece stays in the cache for all tokens.
+                for (token, fixed) in fixed.iter().enumerate() {
+                    self.isa.q8_0(groups, fixed, tile.token(token));
                 }
-            });
-        }
+            }
+        });
         self.bytes()
     }
 }

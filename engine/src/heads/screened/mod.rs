@@ -111,6 +111,10 @@ impl Head for Screened {
         &CHOICE
     }
 
+    fn vocab(&self) -> usize {
+        self.half.rows()
+    }
+
     fn kernel(&self) -> String {
         format!("screened-{}+{}", self.isa.name(), self.half_kernel)
     }
@@ -141,7 +145,14 @@ impl Head for Screened {
         k: usize,
         team: Team<'_>,
         work: &mut HeadWork,
-    ) -> Result<(Vec<Candidate>, u64), NotFinite> {
-        self.largest(x, k, team, work)
+    ) -> Result<(Vec<Vec<Candidate>>, u64), NotFinite> {
+        let mut all = Vec::new();
+        let mut bytes = 0;
+        for x in x.chunks_exact(self.half.cols()) {
+            let (largest, read) = self.largest(x, k, team, work)?;
+            all.push(largest);
+            bytes += read;
+        }
+        Ok((all, bytes))
     }
 }

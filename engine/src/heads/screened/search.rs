@@ -1,6 +1,6 @@
 //! The search for the largest logits: the first plane for all rows, the second for some, half precision for the rest.
 
-use super::super::fixed_point::FixedPoint;
+use super::super::fixed_point::{FixedPoint, set_all};
 use super::super::lanes::{LANES, piece_rows};
 use super::super::select::{self, Candidate, Largest};
 use super::super::{Head, HeadWork, NotFinite, Team};
@@ -169,12 +169,12 @@ impl Screened {
         team: Team<'_>,
         work: &mut HeadWork,
     ) -> Result<(Vec<Candidate>, u64), NotFinite> {
-        work.fixed.set(x);
+        let hidden = &set_all(&mut work.fixed, x, self.half.cols())[0];
         let k = k.min(self.rows());
-        let bounds = Bounds::of(&work.fixed);
+        let bounds = Bounds::of(hidden);
         // Written so that NaN is not below the limit.
-        let tame = self.largest_norm * work.fixed.norm < LARGEST_PRODUCT
-            && work.fixed.norm < LARGEST_PRODUCT
+        let tame = self.largest_norm * hidden.norm < LARGEST_PRODUCT
+            && hidden.norm < LARGEST_PRODUCT
             && bounds.first < f32::MAX
             && bounds.both < f32::MAX;
         if !tame || k == 0 {
@@ -189,7 +189,7 @@ impl Screened {
             fixed,
             screen,
         } = work;
-        let fixed = &*fixed;
+        let fixed = &fixed[0];
         dense.prepare(x, self.half.cols(), team.pool, team.isa);
         logits.resize(self.rows(), 0.0);
         let mut bytes: u64 = self
