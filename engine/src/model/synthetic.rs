@@ -1,7 +1,9 @@
 //! Random weights in the shape of a model: speed and memory do not depend on what the weights are.
 
 use super::{Config, Layer, Model};
-use crate::weights::{DenseMatrix, DenseRows, LinearWeights, TernaryMatrix, TernaryRows};
+use crate::weights::{
+    DenseMatrix, DenseRows, LinearWeights, TernaryMatrix, TernaryRows, round_bf16,
+};
 use std::sync::Arc;
 
 impl Model {
@@ -69,10 +71,11 @@ impl LinearWeights {
     }
 }
 
-/// Two thirds of the weights are not zero: with this scale a product has the variance of its input.
+/// Two thirds of the weights are not zero: with this scale a product has the variance of its input. It has no more than eight
+/// significant bits, so that a file in any format holds the very same weights.
 #[expect(clippy::cast_precision_loss, reason = "columns of a matrix")]
 fn ternary_scale(cols: usize) -> f32 {
-    (1.5 / cols as f32).sqrt()
+    f32::from_bits(u32::from(round_bf16((1.5 / cols as f32).sqrt())) << 16)
 }
 
 /// A uniform distribution over +-range has the variance range^2 / 3: logits of a normalised state have variance 1.
