@@ -2,6 +2,7 @@
 
 mod config;
 mod error;
+mod export;
 pub mod formats;
 pub mod gguf;
 mod load;
@@ -56,4 +57,19 @@ pub struct Layer {
     pub ffn_sub_norm: Option<Vec<f32>>,
     /// Down projection, `[hidden][ffn]`.
     pub down: LinearWeights,
+}
+
+impl Layer {
+    /// The linear layers with the names that GGUF files give them, in the order of their use.
+    pub fn linear(&self) -> [(&'static str, &LinearWeights); 7] {
+        [
+            ("attn_q", &self.query),
+            ("attn_k", &self.key),
+            ("attn_v", &self.value),
+            ("attn_output", &self.output),
+            ("ffn_gate", &self.gate),
+            ("ffn_up", &self.up),
+            ("ffn_down", &self.down),
+        ]
+    }
 }

@@ -1,13 +1,17 @@
-//! Encoders of the tensor formats, one weight at a time and by position, unlike the decoders.
+//! Encoders of the tensor formats: the engine's where it has one, which `gguf_write.rs` holds against other tools', and for the
+//! others one weight at a time and by position, unlike the decoders.
 
 use super::encode_k;
-use half::{bf16, f16};
+use bitbench_engine::model::formats::{self, Encode, Scale, TensorFormat};
+use half::f16;
 
 /// The bytes of a tensor in the format of this number; the weights are whole blocks.
 pub(crate) fn by_id(id: u32, weights: &[f32]) -> Vec<u8> {
+    let format = formats::by_id(id).unwrap();
+    if let Some(encoder) = &format.encode {
+        return shipped(format, &encoder.encode, weights);
+    }
     match id {
-        0 => f32(weights),
-        1 => f16(weights),
         2 => blocks(weights, 32, q4_0),
         3 => blocks(weights, 32, q4_1),
         6 => blocks(weights, 32, encode_k::q5_0),
@@ -20,16 +24,36 @@ pub(crate) fn by_id(id: u32, weights: &[f32]) -> Vec<u8> {
         14 => blocks(weights, 256, q6_k),
         20 => blocks(weights, 32, encode_k::iq4_nl),
         23 => blocks(weights, 256, encode_k::iq4_xs),
-        30 => weights
-            .iter()
-            .flat_map(|w| bf16::from_f32(*w).to_le_bytes())
-            .collect(),
-        34 => blocks(weights, 256, tq1_0),
-        35 => blocks(weights, 256, tq2_0),
-        36 => i2_s(weights),
         39 => blocks(weights, 32, encode_k::mxfp4),
         _ => panic!("no encoder for type {id}"),
     }
+}
+
+/// Ternary weights are multiplied by the largest magnitude of the tensor or block, as the format keeps it.
+fn shipped(format: &TensorFormat, encode: &Encode, weights: &[f32]) -> Vec<u8> {
+    let blocks = weights.len() / format.block_elements;
+    let mut bytes = vec![0; blocks * format.block_bytes + format.trailer_bytes];
+    let (data, end) = bytes.split_at_mut(blocks * format.block_bytes);
+    match encode {
+        Encode::Numbers { blocks, .. } => blocks(weights, data),
+        Encode::Ternary { blocks, trailer } => {
+            let per_block = matches!(format.ternary.as_ref().unwrap().scale, Scale::Block(_));
+            let (elements, size) = match per_block {
+                true => (format.block_elements, format.block_bytes),
+                false => (weights.len(), data.len()),
+            };
+            for (weights, data) in weights.chunks(elements).zip(data.chunks_mut(size)) {
+                let scale = largest(weights);
+                let trits: Vec<i8> = weights
+                    .iter()
+                    .map(|w| i8::try_from(nearest(*w, scale, -1, 1)).unwrap())
+                    .collect();
+                blocks(&trits, scale, data);
+            }
+            trailer(largest(weights), end);
+        }
+    }
+    bytes
 }
 
 pub(crate) fn f32(weights: &[f32]) -> Vec<u8> {
@@ -128,62 +152,5 @@ fn q6_k(weights: &[f32]) -> Vec<u8> {
         out[192 + at / 16] = byte(scale);
     }
     out[208..].copy_from_slice(&half(d));
-    out
-}
-
-fn trits(weights: &[f32], scale: f32) -> Vec<u8> {
-    let trit = |w: &f32| byte(nearest(*w, scale, -1, 1) + 1);
-    weights.iter().map(trit).collect()
-}
-
-fn tq1_0(weights: &[f32]) -> Vec<u8> {
-    let d = largest(weights);
-    let trits = trits(weights, stored(d));
-    // The number that the digits make, first digit first, as a fraction of 3^5 in 256ths, rounded up.
-    let packed = |places: [Option<usize>; 5]| {
-        let number = places.iter().fold(0u32, |all, at| {
-            3 * all + at.map_or(0, |at| u32::from(trits[at]))
-        });
-        u8::try_from((number * 256).div_ceil(243)).unwrap()
-    };
-    let mut out = Vec::new();
-    for m in 0..32 {
-        out.push(packed([0, 32, 64, 96, 128].map(|start| Some(start + m))));
-    }
-    for m in 0..16 {
-        out.push(packed(
-            [160, 176, 192, 208, 224].map(|start| Some(start + m)),
-        ));
-    }
-    for m in 240..244 {
-        out.push(packed([
-            Some(m),
-            Some(m + 4),
-            Some(m + 8),
-            Some(m + 12),
-            None,
-        ]));
-    }
-    out.extend(half(d));
-    out
-}
-
-fn tq2_0(weights: &[f32]) -> Vec<u8> {
-    let d = largest(weights);
-    let mut out = vec![0; 64];
-    for (at, trit) in trits(weights, stored(d)).iter().enumerate() {
-        out[at / 128 * 32 + at % 32] |= trit << (at % 128 / 32 * 2);
-    }
-    out.extend(half(d));
-    out
-}
-
-fn i2_s(weights: &[f32]) -> Vec<u8> {
-    let scale = largest(weights);
-    let mut out = vec![0; weights.len() / 4 + 32];
-    for (at, trit) in trits(weights, scale).iter().enumerate() {
-        out[at / 128 * 32 + at % 32] |= trit << (6 - at % 128 / 32 * 2);
-    }
-    out[weights.len() / 4..][..4].copy_from_slice(&scale.to_le_bytes());
     out
 }

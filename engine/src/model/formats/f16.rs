@@ -1,6 +1,6 @@
 //! Half precision (IEEE 754 binary16): 2 bytes a weight, little-endian; sign, 5 bits of exponent, 10 of mantissa.
 
-use super::TensorFormat;
+use super::{Encode, Encoder, TensorFormat};
 
 pub(super) static FORMAT: TensorFormat = TensorFormat {
     name: "F16",
@@ -10,11 +10,24 @@ pub(super) static FORMAT: TensorFormat = TensorFormat {
     trailer_bytes: 0,
     decode,
     ternary: None,
+    encode: Some(Encoder {
+        file_type: 1,
+        encode: Encode::Numbers {
+            blocks: encode,
+            largest: 65504.0,
+        },
+    }),
 };
 
 fn decode(blocks: &[u8], _trailer: &[u8], out: &mut [f32]) {
     for (weight, bytes) in out.iter_mut().zip(blocks.as_chunks().0) {
         *weight = widen(u16::from_le_bytes(*bytes));
+    }
+}
+
+fn encode(weights: &[f32], blocks: &mut [u8]) {
+    for (bytes, weight) in blocks.as_chunks_mut().0.iter_mut().zip(weights) {
+        *bytes = half::f16::from_f32(*weight).to_le_bytes();
     }
 }
 

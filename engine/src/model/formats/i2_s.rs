@@ -5,7 +5,7 @@
 //! tensor; a row is a multiple of 128 here, as in all files known. 32 bytes are reserved for the scale, which fills the
 //! first 4 (bitnet.cpp `src/ggml-bitnet-mad.cpp`, `ggml_nbytes`).
 
-use super::{Scale, TensorFormat, TernaryView};
+use super::{Encode, Encoder, Scale, TensorFormat, TernaryView, code};
 
 const ELEMENTS: usize = 128;
 const BYTES: usize = ELEMENTS / 4;
@@ -25,6 +25,14 @@ pub(super) static FORMAT: TensorFormat = TensorFormat {
                 .any(|bytes| bytes.iter().fold(0, |seen, b| seen | (b & (b >> 1) & 0x55)) != 0)
         },
         scale: Scale::Tensor(tensor_scale),
+    }),
+    encode: Some(Encoder {
+        // bitnet.cpp's number; upstream has given it to another format since.
+        file_type: 40,
+        encode: Encode::Ternary {
+            blocks: |weights, _, blocks| encode(weights, blocks),
+            trailer: encode_trailer,
+        },
     }),
 };
 
@@ -59,5 +67,24 @@ fn decode_block(block: &[u8; BYTES], out: &mut [i8; ELEMENTS]) {
             // An invalid code, refused at load, would be +1.
             *weight = ((byte >> shift) & 3).min(2).cast_signed() - 1;
         }
+    }
+}
+
+fn encode(weights: &[i8], blocks: &mut [u8]) {
+    let weights = weights.as_chunks::<ELEMENTS>().0;
+    for (block, weights) in blocks.as_chunks_mut::<BYTES>().0.iter_mut().zip(weights) {
+        block.fill(0);
+        for (weights, shift) in weights.chunks(32).zip([6, 4, 2, 0]) {
+            for (byte, weight) in block.iter_mut().zip(weights) {
+                *byte |= code(*weight) << shift;
+            }
+        }
+    }
+}
+
+fn encode_trailer(scale: f32, trailer: &mut [u8]) {
+    trailer.fill(0);
+    if let Some(bytes) = trailer.first_chunk_mut() {
+        *bytes = scale.to_le_bytes();
     }
 }

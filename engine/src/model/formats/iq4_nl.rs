@@ -19,6 +19,7 @@ pub(super) static FORMAT: TensorFormat = TensorFormat {
     trailer_bytes: 0,
     decode,
     ternary: None,
+    encode: None,
 };
 
 /// The level of a weight among 32, whose codes are these 16 bytes.

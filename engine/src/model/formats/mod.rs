@@ -40,6 +40,8 @@ pub struct TensorFormat {
     pub decode: fn(&[u8], &[u8], &mut [f32]),
     /// How to read it as {-1, 0, +1}, where it stores nothing else.
     pub ternary: Option<TernaryView>,
+    /// How to write it, where files can be made in it.
+    pub encode: Option<Encoder>,
 }
 
 /// The weights {-1, 0, +1} of a ternary format, without their scale.
@@ -60,6 +62,34 @@ pub enum Scale {
     Tensor(fn(&[u8]) -> f32),
     /// One for each block, read from that block.
     Block(fn(&[u8]) -> f32),
+}
+
+/// How tensors are written.
+#[derive(Debug)]
+pub struct Encoder {
+    /// `general.file_type` of a file whose linear layers are stored in this format.
+    pub file_type: u32,
+    /// Which weights it takes, and how.
+    pub encode: Encode,
+}
+
+/// How weights become blocks.
+#[derive(Debug)]
+pub enum Encode {
+    /// Numbers of any kind.
+    Numbers {
+        /// Writes whole blocks, each number rounded to the nearest that the format has: `(numbers, blocks)`.
+        blocks: fn(&[f32], &mut [u8]),
+        /// The largest magnitude that can be written.
+        largest: f32,
+    },
+    /// -1, 0 and +1, with one scale for the tensor.
+    Ternary {
+        /// Writes whole blocks: `(weights, scale, blocks)`.
+        blocks: fn(&[i8], f32, &mut [u8]),
+        /// Writes what follows the last row, over [`TensorFormat::trailer_bytes`]: `(scale, trailer)`.
+        trailer: fn(f32, &mut [u8]),
+    },
 }
 
 /// Every format has blocks of this many weights, or fewer that divide it.
@@ -88,12 +118,31 @@ pub static FORMATS: &[&TensorFormat] = &[
     &mxfp4::FORMAT,
 ];
 
+/// What vectors are written in.
+pub(crate) static SINGLE: &TensorFormat = &f32::FORMAT;
+/// What embeddings and heads are written in where nothing asks for another.
+pub(crate) static HALF: &TensorFormat = &f16::FORMAT;
+
 /// The format of this number.
 pub fn by_id(gguf_type: u32) -> Option<&'static TensorFormat> {
     FORMATS
         .iter()
         .copied()
         .find(|format| format.gguf_type == gguf_type)
+}
+
+/// The format of this name, written in either case, where files can be made in it.
+pub fn writable(name: &str) -> Option<&'static TensorFormat> {
+    let named = |format: &&TensorFormat| format.name.eq_ignore_ascii_case(name);
+    FORMATS
+        .iter()
+        .copied()
+        .find(|format| named(format) && format.encode.is_some())
+}
+
+/// The code of -1, 0 or +1 in the formats that have one: 0, 1 or 2.
+fn code(weight: i8) -> u8 {
+    (weight + 1).cast_unsigned()
 }
 
 /// The half-precision number in the first two bytes.

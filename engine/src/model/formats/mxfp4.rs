@@ -17,6 +17,7 @@ pub(super) static FORMAT: TensorFormat = TensorFormat {
     trailer_bytes: 0,
     decode,
     ternary: None,
+    encode: None,
 };
 
 /// 2^(e - 128), half of the block's scale; the two smallest are subnormal in single precision.

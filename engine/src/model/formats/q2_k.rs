@@ -19,6 +19,7 @@ pub(super) static FORMAT: TensorFormat = TensorFormat {
     trailer_bytes: 0,
     decode,
     ternary: None,
+    encode: None,
 };
 
 /// The code of 2 bits of a weight.

@@ -14,6 +14,7 @@ pub(super) static FORMAT: TensorFormat = TensorFormat {
     trailer_bytes: 0,
     decode,
     ternary: None,
+    encode: None,
 };
 
 fn decode(blocks: &[u8], _trailer: &[u8], out: &mut [f32]) {

@@ -20,6 +20,7 @@ pub(super) static FORMAT: TensorFormat = TensorFormat {
     trailer_bytes: 0,
     decode,
     ternary: None,
+    encode: None,
 };
 
 /// Scale and minimum of 32 weights, 0 to 63 each.

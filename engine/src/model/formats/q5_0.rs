@@ -15,6 +15,7 @@ pub(super) static FORMAT: TensorFormat = TensorFormat {
     trailer_bytes: 0,
     decode,
     ternary: None,
+    encode: None,
 };
 
 /// The codes 0 to 31 that the last 20 bytes of a block hold.

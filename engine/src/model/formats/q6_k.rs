@@ -20,6 +20,7 @@ pub(crate) static FORMAT: TensorFormat = TensorFormat {
     trailer_bytes: 0,
     decode,
     ternary: None,
+    encode: None,
 };
 
 /// A block taken apart.

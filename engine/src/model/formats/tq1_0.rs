@@ -4,7 +4,7 @@
 //! fraction b / 256. The first 32 bytes hold weights 32n + m, m the byte; the next 16 weights 160 + 16n + m; the 4 bytes
 //! weights 240 + 4n + m, n in 0..4. Weights are multiplied by d.
 
-use super::{LARGEST_BLOCK, Scale, TensorFormat, TernaryView, read_f16};
+use super::{Encode, Encoder, LARGEST_BLOCK, Scale, TensorFormat, TernaryView, code, read_f16};
 
 const ELEMENTS: usize = LARGEST_BLOCK;
 const CODES: usize = 48 + 4;
@@ -23,6 +23,13 @@ pub(super) static FORMAT: TensorFormat = TensorFormat {
         // Every byte reads as five digits.
         has_invalid_code: |_| false,
         scale: Scale::Block(block_scale),
+    }),
+    encode: Some(Encoder {
+        file_type: 36,
+        encode: Encode::Ternary {
+            blocks: encode,
+            trailer: |_, _| {},
+        },
     }),
 };
 
@@ -68,5 +75,30 @@ fn decode_block(block: &[u8; BYTES], out: &mut [i8; ELEMENTS]) {
                 *weight = digit - 1;
             }
         }
+    }
+}
+
+fn encode(weights: &[i8], scale: f32, blocks: &mut [u8]) {
+    let d = half::f16::from_f32(scale).to_le_bytes();
+    let weights = weights.as_chunks::<ELEMENTS>().0;
+    for (block, weights) in blocks.as_chunks_mut::<BYTES>().0.iter_mut().zip(weights) {
+        let (first, rest) = block.split_at_mut(32);
+        let (second, rest) = rest.split_at_mut(16);
+        let (third, scale) = rest.split_at_mut(CODES - 48);
+        encode_part(&weights[..160], first);
+        encode_part(&weights[160..240], second);
+        encode_part(&weights[240..], third);
+        scale.copy_from_slice(&d);
+    }
+}
+
+/// Five weights to a byte, or fewer: then the last digits are 0. A number of five digits becomes the smallest fraction of 256
+/// that is not below it.
+fn encode_part(weights: &[i8], bytes: &mut [u8]) {
+    let len = bytes.len();
+    for (m, byte) in bytes.iter_mut().enumerate() {
+        let digit = |n: usize| weights.get(n * len + m).map_or(0, |weight| code(*weight));
+        let number = (0..POWERS.len()).fold(0, |number, n| 3 * number + u32::from(digit(n)));
+        *byte = (number * 256).div_ceil(243).to_le_bytes()[0];
     }
 }

@@ -3,7 +3,7 @@
 //! Two spans of 32 bytes with 128 weights each: weight 32n + m of a span is in byte m at bits 2n+1..2n. Codes 0, 1, 2
 //! stand for -1, 0, +1, multiplied by d; 3 is not written by any encoder.
 
-use super::{LARGEST_BLOCK, Scale, TensorFormat, TernaryView, read_f16};
+use super::{Encode, Encoder, LARGEST_BLOCK, Scale, TensorFormat, TernaryView, code, read_f16};
 
 const ELEMENTS: usize = LARGEST_BLOCK;
 const CODES: usize = ELEMENTS / 4;
@@ -20,6 +20,13 @@ pub(super) static FORMAT: TensorFormat = TensorFormat {
         decode: decode_ternary,
         has_invalid_code,
         scale: Scale::Block(block_scale),
+    }),
+    encode: Some(Encoder {
+        file_type: 37,
+        encode: Encode::Ternary {
+            blocks: encode,
+            trailer: |_, _| {},
+        },
     }),
 };
 
@@ -67,5 +74,22 @@ fn decode_block(block: &[u8; BYTES], out: &mut [i8; ELEMENTS]) {
                 *weight = ((byte >> shift) & 3).min(2).cast_signed() - 1;
             }
         }
+    }
+}
+
+fn encode(weights: &[i8], scale: f32, blocks: &mut [u8]) {
+    let d = half::f16::from_f32(scale).to_le_bytes();
+    let weights = weights.as_chunks::<ELEMENTS>().0;
+    for (block, weights) in blocks.as_chunks_mut::<BYTES>().0.iter_mut().zip(weights) {
+        let (codes, scale) = block.split_at_mut(CODES);
+        codes.fill(0);
+        for (bytes, weights) in codes.chunks_mut(32).zip(weights.chunks(128)) {
+            for (weights, shift) in weights.chunks(32).zip([0, 2, 4, 6]) {
+                for (byte, weight) in bytes.iter_mut().zip(weights) {
+                    *byte |= code(*weight) << shift;
+                }
+            }
+        }
+        scale.copy_from_slice(&d);
     }
 }

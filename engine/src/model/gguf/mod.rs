@@ -10,6 +10,7 @@
 mod cursor;
 mod map;
 mod value;
+mod write;
 
 use std::fmt;
 use std::ops::Range;
@@ -23,6 +24,7 @@ use value::Kind;
 
 pub(super) use map::MappedFile;
 pub use value::{Array, Value};
+pub use write::{GgufFile, WriteError, Written};
 
 /// Where a file does not say otherwise (GGUF specification, `general.alignment`).
 const DEFAULT_ALIGNMENT: u64 = 32;
@@ -174,6 +176,18 @@ impl Gguf {
         self.entries
             .iter()
             .filter_map(|entry| Some((entry.key.str(&self.file), self.value(entry)?)))
+    }
+
+    /// The metadata as stored, sorted by key: the kind and the bytes of each value.
+    fn stored_metadata(&self) -> impl Iterator<Item = (&str, Kind, &[u8])> {
+        self.entries.iter().filter_map(|entry| {
+            let key = entry.key.str(&self.file);
+            let mut cursor = Cursor::new(&self.file, entry.value_at, self.path());
+            // It was passed over when the file was opened.
+            cursor.skip_value(entry.kind, key).ok()?;
+            let bytes = self.file.get(entry.value_at..cursor.at())?;
+            Some((key, entry.kind, bytes))
+        })
     }
 
     fn value(&self, entry: &Entry) -> Option<Value<'_>> {

@@ -38,6 +38,10 @@ impl Kind {
         KINDS.get(usize::try_from(number).ok()?).copied()
     }
 
+    pub(super) fn number(self) -> u32 {
+        self as u32
+    }
+
     /// Bytes of a value, where all values of this kind have the same.
     pub(super) fn bytes(self) -> Option<usize> {
         match self {

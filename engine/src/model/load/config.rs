@@ -18,6 +18,16 @@ const ARCHITECTURES: [(&str, Architecture, RopePairing); 4] = [
     ("llama", Architecture::Llama, RopePairing::Adjacent),
 ];
 
+impl Architecture {
+    /// The name of this family in GGUF files: where it has several, the one that most tools read.
+    pub fn gguf_name(self) -> &'static str {
+        ARCHITECTURES
+            .into_iter()
+            .find(|known| known.1 == self)
+            .map_or("", |known| known.0)
+    }
+}
+
 /// Keys that change what the network computes, in ways the forward pass does not know; 0 or false means they do not.
 const CHANGES_THE_NETWORK: [&str; 8] = [
     "expert_count",
