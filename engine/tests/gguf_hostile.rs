@@ -1,75 +1,21 @@
 //! Files made to break the loader: each must be refused, or loaded as a sound model, without a panic and without taking more
 //! memory than a small multiple of the file.
 
+mod hostile;
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::path::Path;
-use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
-use std::sync::{LazyLock, Mutex, PoisonError};
 
-use bitbench_engine::model::{LoadError, LoadOptions, Model, formats, load};
-use bitbench_engine::weights::{DenseMatrix, LinearWeights};
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use bitbench_engine::model::{LoadError, LoadOptions, formats, load};
+use hostile::{measured, read_all};
 use support::{GgufWriter, HIDDEN, Kv, Random, Tiny, tiny_model};
-
-/// The system's allocator, with a count of what the loading threads hold and the most that it was.
-struct Counting;
-
-static HELD: AtomicIsize = AtomicIsize::new(0);
-static PEAK: AtomicIsize = AtomicIsize::new(0);
-
-thread_local! {
-    /// Whether this thread loads models: other tests run meanwhile.
-    static COUNTED: Cell<bool> = const { Cell::new(false) };
-}
-
-fn count(bytes: isize) {
-    if COUNTED.try_with(Cell::get).unwrap_or(false) {
-        let held = HELD.fetch_add(bytes, Relaxed) + bytes;
-        PEAK.fetch_max(held, Relaxed);
-    }
-}
-
-// SAFETY: every call goes to the system's allocator as it came; only numbers are kept beside.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size().cast_signed());
-        // SAFETY: the caller's promise about `layout` is handed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-layout.size().cast_signed());
-        // SAFETY: `pointer` came from `System.alloc` with this `layout`, since `alloc` takes all from there.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// The threads that load models, one model at a time.
-static LOADERS: LazyLock<Mutex<ThreadPool>> = LazyLock::new(|| {
-    let pool = ThreadPoolBuilder::new().num_threads(2);
-    let pool = pool.start_handler(|_| COUNTED.set(true)).build();
-    Mutex::new(pool.unwrap())
-});
 
 /// Loads `bytes` as a file, checks the memory that took, and reads all weights of what was accepted.
 fn attempt(case: &str, bytes: &[u8], options: LoadOptions) -> Result<(), LoadError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hostile.gguf");
     std::fs::write(&path, bytes).unwrap();
-    let pool = LOADERS.lock().unwrap_or_else(PoisonError::into_inner);
-    let loaded = pool.install(|| {
-        HELD.store(0, Relaxed);
-        PEAK.store(0, Relaxed);
-        load(&path, options)
-    });
-    let peak = PEAK.load(Relaxed).unsigned_abs();
-    drop(pool);
+    let (loaded, peak) = measured(|| load(&path, options));
     let bound = 4 * bytes.len() + (1 << 20);
     assert!(
         peak <= bound,
@@ -102,38 +48,6 @@ fn refused(case: &str, bytes: &[u8]) -> String {
     match attempt(case, bytes, LoadOptions::default()) {
         Ok(()) => panic!("{case}: accepted"),
         Err(error) => error.to_string(),
-    }
-}
-
-fn read_all(model: &Model) {
-    let dense = |matrix: &DenseMatrix| {
-        let mut row = vec![0.0; matrix.cols()];
-        (0..matrix.rows()).for_each(|at| matrix.read_row(at, &mut row));
-    };
-    dense(&model.embedding);
-    model.head.iter().for_each(dense);
-    for layer in &model.layers {
-        for weights in [
-            &layer.query,
-            &layer.key,
-            &layer.value,
-            &layer.output,
-            &layer.gate,
-            &layer.up,
-            &layer.down,
-        ] {
-            match weights {
-                LinearWeights::Dense(matrix) => dense(matrix),
-                LinearWeights::Ternary(matrix) => {
-                    assert!(matrix.scale().is_finite());
-                    let mut row = vec![9; matrix.cols()];
-                    for at in 0..matrix.rows() {
-                        matrix.read_row(at, &mut row);
-                        assert!(row.iter().all(|trit| (-1..=1).contains(trit)));
-                    }
-                }
-            }
-        }
     }
 }
 

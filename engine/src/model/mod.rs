@@ -5,6 +5,7 @@ mod error;
 mod export;
 pub mod formats;
 pub mod gguf;
+pub mod huggingface;
 mod load;
 mod synthetic;
 mod ternarize;

@@ -58,6 +58,8 @@ struct Cache {
 pub(crate) struct Oracle<'m> {
     model: &'m Model,
     inputs: Inputs,
+    /// Whether keys and values are kept in half precision, as the engine keeps them.
+    pub(crate) half_cache: bool,
     /// Query, key, value, output, gate, up, down of each layer.
     layers: Vec<[Linear; 7]>,
     /// In half precision.
@@ -81,6 +83,7 @@ impl<'m> Oracle<'m> {
         Oracle {
             model,
             inputs,
+            half_cache: true,
             layers: layers.collect(),
             head: rows.collect(),
         }
@@ -148,12 +151,15 @@ impl<'m> Oracle<'m> {
             let normed = ties.input(&self.norm(&x, &layer.attention_norm), inputs);
             let mut query = query.times(&normed);
             let mut key = key.times(&normed);
-            let value = value.times(&normed);
+            let mut value = value.times(&normed);
             let position = keys.len();
             self.rope(&mut query, position);
             self.rope(&mut key, position);
-            keys.push(ties.half(&key));
-            values.push(ties.half(&value));
+            if self.half_cache {
+                (key, value) = (ties.half(&key), ties.half(&value));
+            }
+            keys.push(key);
+            values.push(value);
             let mut mixed = vec![0.0; query.len()];
             for head in 0..c.heads {
                 let q = &query[head * c.head_dim..][..c.head_dim];

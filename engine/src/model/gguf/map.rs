@@ -22,7 +22,7 @@ impl MappedFile {
     ///
     /// # Errors
     /// [`LoadError::Io`] with the path.
-    pub(super) fn open(path: &Path) -> Result<Self, LoadError> {
+    pub(in super::super) fn open(path: &Path) -> Result<Self, LoadError> {
         Self::map(path).map_err(|source| LoadError::Io {
             path: path.to_owned(),
             source,

@@ -14,7 +14,7 @@ use crate::weights::{LinearWeights, TernaryMatrix, TernaryRows};
 ///
 /// # Errors
 /// What is wrong with the stored weights.
-pub(super) fn weights(
+pub(in crate::model) fn weights(
     rows: FileRows,
     name: &str,
     factor: f32,
@@ -29,21 +29,29 @@ pub(super) fn weights(
         Err(reason) => reason,
     };
     if options.ternarize {
-        let scale = ternarize::absmean(rows.rows, rows.cols, |row, each| {
-            rows.each_span(row, |weights| {
-                each(weights);
-                true
-            });
-        })
-        .ok_or("it holds weights that are not finite, so it has no mean magnitude")?;
-        let ternary = Ternary { scale, view: None };
-        return ternary.into_weights(rows, factor);
+        return rounded(rows, factor);
     }
     let reason = format!(
         "{name} is {} {reason}: round it with --ternarize, or choose a half-precision kernel",
         rows.format.name
     );
     Ok(LinearWeights::Dense(rows.into_dense(factor, &reason)))
+}
+
+/// The weights of a layer, rounded to {-1, 0, +1} times their mean magnitude, all of it multiplied by `factor`.
+///
+/// # Errors
+/// What is wrong with the stored weights.
+pub(in crate::model) fn rounded(rows: FileRows, factor: f32) -> Result<LinearWeights, String> {
+    let scale = ternarize::absmean(rows.rows, rows.cols, |row, each| {
+        rows.each_span(row, |weights| {
+            each(weights);
+            true
+        });
+    })
+    .ok_or("it holds weights that are not finite, so it has no mean magnitude")?;
+    let ternary = Ternary { scale, view: None };
+    ternary.into_weights(rows, factor)
 }
 
 /// What was found of a ternary tensor: its scale, and how to read it where the format is ternary itself.
@@ -60,7 +68,7 @@ impl Ternary {
         }
         let source: Arc<dyn TernaryRows> = match self.view {
             Some(view) => Arc::new(Stored { rows, view }),
-            None => Arc::new(Rounded { rows, scale }),
+            None => Arc::new(Rounded::new(rows, scale)),
         };
         let matrix = TernaryMatrix::new(row_count, cols, scale * factor, source);
         Ok(LinearWeights::Ternary(matrix))

@@ -4,15 +4,17 @@
 //! are found to be ternary or not; their weights stay in the file and are decoded row by row.
 
 mod config;
-mod linear;
+pub(super) mod linear;
 mod rows;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::gguf::{Gguf, Tensor};
+use super::huggingface::Folder;
 use super::{Architecture, Config, Layer, LoadError, Model};
 use crate::weights::{DenseMatrix, LinearWeights};
-use rows::FileRows;
+pub(super) use rows::FileRows;
 
 /// What to do with a file beyond what it says.
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,11 +24,15 @@ pub struct LoadOptions {
     pub ternarize: bool,
 }
 
-/// Opens a GGUF file and maps it to a model.
+/// Opens a GGUF file, or a folder with safetensors files, and maps it to a model.
 ///
 /// # Errors
-/// As [`Gguf::open`] and [`Model::from_gguf`].
+/// As [`Gguf::open`] and [`Model::from_gguf`], or [`Folder::open`] and [`Model::from_folder`].
 pub fn load(path: impl AsRef<Path>, options: LoadOptions) -> Result<Model, LoadError> {
+    let path = path.as_ref();
+    if path.is_dir() {
+        return Model::from_folder(&Folder::open(path)?, options);
+    }
     Model::from_gguf(&Gguf::open(path)?, options)
 }
 
@@ -126,7 +132,8 @@ impl<'a> Tensors<'a> {
                 "tensor {name} has {found_rows} rows of {found_cols}, and the hyperparameters ask for {rows} of {cols}"
             )));
         }
-        Ok(FileRows::new(&tensor, rows, cols))
+        let (file, range) = (Arc::clone(tensor.file), tensor.range());
+        Ok(FileRows::new(file, range, tensor.format(), rows, cols))
     }
 
     fn dense(&mut self, name: &str, rows: usize, cols: usize) -> Result<DenseMatrix, LoadError> {

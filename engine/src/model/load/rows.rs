@@ -4,12 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::model::formats::{LARGEST_BLOCK, TensorFormat, TernaryView};
-use crate::model::gguf::{MappedFile, Tensor};
+use crate::model::gguf::MappedFile;
 use crate::weights::{DenseMatrix, DenseRows, TernaryRows};
 
 /// A matrix in a file. Cloning it copies no weights.
 #[derive(Clone)]
-pub(super) struct FileRows {
+pub(in crate::model) struct FileRows {
     file: Arc<MappedFile>,
     range: Range<usize>,
     pub(super) format: &'static TensorFormat,
@@ -19,12 +19,18 @@ pub(super) struct FileRows {
 }
 
 impl FileRows {
-    /// The tensor as a matrix; its shape was checked to be `rows` x `cols`, and its columns to be whole blocks.
-    pub(super) fn new(tensor: &Tensor<'_>, rows: usize, cols: usize) -> Self {
-        let format = tensor.format();
+    /// The tensor in `range` of a file as a matrix; its shape was checked to be `rows` x `cols`, and its columns to be whole
+    /// blocks.
+    pub(in crate::model) fn new(
+        file: Arc<MappedFile>,
+        range: Range<usize>,
+        format: &'static TensorFormat,
+        rows: usize,
+        cols: usize,
+    ) -> Self {
         FileRows {
-            file: Arc::clone(tensor.file),
-            range: tensor.range(),
+            file,
+            range,
             format,
             rows,
             cols,
@@ -65,7 +71,7 @@ impl FileRows {
         })
     }
 
-    pub(super) fn into_dense(self, factor: f32, not_ternary: &str) -> DenseMatrix {
+    pub(in crate::model) fn into_dense(self, factor: f32, not_ternary: &str) -> DenseMatrix {
         let (rows, cols) = (self.rows, self.cols);
         DenseMatrix::new(
             rows,
@@ -112,19 +118,27 @@ impl TernaryRows for Stored {
 
 /// The nearest of {-1, 0, +1} to each weight over a scale. Weights that are {-s, 0, +s} come out exact.
 pub(super) struct Rounded {
-    pub(super) rows: FileRows,
-    pub(super) scale: f32,
+    rows: FileRows,
+    inverse: f32,
+}
+
+impl Rounded {
+    pub(super) fn new(rows: FileRows, scale: f32) -> Self {
+        let inverse = scale.recip();
+        Rounded { rows, inverse }
+    }
 }
 
 impl TernaryRows for Rounded {
     fn read_row(&self, row: usize, out: &mut [i8]) {
-        // Round to nearest, half to even as in the reference code of the paper: half a scale is 0, and more is 1.
-        let half = 0.5 * self.scale;
+        // As in the reference code of the paper: multiplied by the inverse, rounded to nearest with half to even, so half is
+        // 0 and more is 1.
         let mut out = out.chunks_mut(LARGEST_BLOCK);
         self.rows.each_span(row, |weights| {
             let Some(out) = out.next() else { return false };
             for (trit, weight) in out.iter_mut().zip(weights) {
-                *trit = i8::from(*weight > half) - i8::from(*weight < -half);
+                let weight = *weight * self.inverse;
+                *trit = i8::from(weight > 0.5) - i8::from(weight < -0.5);
             }
             true
         });
