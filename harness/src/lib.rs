@@ -13,7 +13,6 @@ pub mod journal;
 pub mod memory;
 pub mod meter;
 pub mod models;
-pub mod pair;
 pub mod plan;
 pub mod progress;
 pub mod roofline;

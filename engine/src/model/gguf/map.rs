@@ -13,13 +13,8 @@ use super::super::LoadError;
 /// A whole file, read-only, in memory when touched.
 pub(in super::super) struct MappedFile {
     path: PathBuf,
-    bytes: Bytes,
-}
-
-enum Bytes {
-    Mapped(Mmap),
-    /// Part of the program; or none, for a file of no bytes, which the system does not map.
-    Static(&'static [u8]),
+    /// None for a file of no bytes, which the system does not map.
+    map: Option<Mmap>,
 }
 
 impl MappedFile {
@@ -49,26 +44,18 @@ impl MappedFile {
             ));
         }
         let file = File::open(path)?;
-        let bytes = if file.metadata()?.len() == 0 {
-            Bytes::Static(&[])
+        let map = if file.metadata()?.len() == 0 {
+            None
         } else {
-            // SAFETY: the mapping is read-only and `self.bytes` owns it, so no slice of it outlives it. It is sound on the
+            // SAFETY: the mapping is read-only and `self.map` owns it, so no slice of it outlives it. It is sound on the
             // condition, which no program can enforce, that nobody truncates or rewrites the file meanwhile: a model file
             // is written once, and the documentation of `Gguf::open` states the condition.
-            Bytes::Mapped(unsafe { Mmap::map(&file)? })
+            Some(unsafe { Mmap::map(&file)? })
         };
         Ok(MappedFile {
             path: path.to_owned(),
-            bytes,
+            map,
         })
-    }
-
-    /// A file that is part of the program, under a name for messages.
-    pub(super) fn from_static(name: &Path, bytes: &'static [u8]) -> Self {
-        MappedFile {
-            path: name.to_owned(),
-            bytes: Bytes::Static(bytes),
-        }
     }
 
     pub(in super::super) fn path(&self) -> &Path {
@@ -80,9 +67,6 @@ impl Deref for MappedFile {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        match &self.bytes {
-            Bytes::Mapped(map) => map,
-            Bytes::Static(bytes) => bytes,
-        }
+        self.map.as_deref().unwrap_or_default()
     }
 }
