@@ -6,6 +6,7 @@ use bitbench_engine::cpu::Cpu;
 use bitbench_engine::kernels::{self, Family};
 use bitbench_engine::model::formats::{self, Encode, FORMATS, TensorFormat};
 use bitbench_engine::model::gguf::{Gguf, GgufFile, WriteError};
+use bitbench_engine::model::huggingface::Folder;
 use bitbench_engine::model::{Architecture, Config, LoadOptions, Model, RopePairing, load};
 use bitbench_engine::network::Network;
 use bitbench_engine::session::Session;
@@ -93,6 +94,27 @@ fn a_synthetic_model_has_the_same_logits_after_it_was_a_file() {
             }
             let gguf = Gguf::open(&path).unwrap();
             assert_eq!((gguf.version(), gguf.tensors().len()), (3, written.tensors));
+        }
+    }
+}
+
+#[test]
+fn a_folder_has_the_same_logits_as_a_file() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = Folder::open(fixture("hf-tiny-offline")).unwrap();
+    let model = Model::from_folder(&folder, LoadOptions::default()).unwrap();
+    let path = place.path().join("file.gguf");
+    for format in ["I2_S", "F32"].map(format) {
+        let file = model.to_gguf("a test", format).unwrap();
+        file.write(&path, true, &|| true).unwrap();
+        let loaded = load(&path, LoadOptions::default()).unwrap();
+        assert_eq!(loaded.config, model.config);
+        for family in [Family::I2s, Family::F16] {
+            assert!(
+                logits(&loaded, family) == logits(&model, family),
+                "{}",
+                format.name
+            );
         }
     }
 }

@@ -47,6 +47,19 @@ impl fmt::Debug for Folder {
     }
 }
 
+/// A tensor of an open folder.
+#[derive(Debug, Clone)]
+pub struct FolderTensor<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its dimensions, the columns of a matrix last.
+    pub shape: &'a [usize],
+    /// How its numbers are stored, as safetensors names it.
+    pub format: String,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
 impl Folder {
     /// Opens and checks a folder.
     ///
@@ -80,6 +93,22 @@ impl Folder {
         files.extend(companions.filter(|path| path.is_file()));
         files.sort_unstable();
         files
+    }
+
+    /// What config.json says.
+    pub fn config(&self) -> &Map<String, Value> {
+        &self.config
+    }
+
+    /// The tensors, sorted by name.
+    pub fn tensors(&self) -> impl ExactSizeIterator<Item = FolderTensor<'_>> {
+        let tensors = self.shards.tensors.iter();
+        tensors.map(|(name, tensor)| FolderTensor {
+            name,
+            shape: &tensor.shape,
+            format: format!("{:?}", tensor.dtype),
+            bytes: tensor.data().len() as u64,
+        })
     }
 
     fn damaged(&self, detail: impl Into<String>) -> LoadError {
