@@ -18,6 +18,7 @@ pub mod doctor;
 pub mod generate;
 pub mod list;
 pub mod logits;
+pub mod model;
 pub mod report;
 pub mod roofline;
 pub mod run;
@@ -70,6 +71,8 @@ pub enum Command {
     Generate(generate::Arguments),
     /// Write the logits of given tokens, to hold them against other tools'
     Logits(logits::Arguments),
+    /// Look into a model file, convert one, or make one from a shape
+    Model(model::Arguments),
     /// Serve the embedded engine to a harness
     #[command(hide = true)]
     Worker,
@@ -146,6 +149,7 @@ pub fn dispatch(cli: Cli) -> Result<Code, CommandError> {
         Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Generate(arguments) => generate::generate(&arguments),
         Command::Logits(arguments) => logits::logits(&arguments),
+        Command::Model(arguments) => model::model(&arguments),
         Command::Worker => {
             worker::serve(io::stdin().lock(), io::stdout().lock())
                 .map_err(CommandError::internal)?;

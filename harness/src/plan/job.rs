@@ -10,7 +10,7 @@ use bitbench_engine::network::Network;
 use bitbench_reports::record::{EngineInfo, Job, ModelInfo, Precision, WeightsOrigin};
 
 /// Seed of synthetic weights: the same in every run, so that figures of two runs are about the same work.
-const WEIGHTS_SEED: u64 = 1;
+pub const WEIGHTS_SEED: u64 = 1;
 /// Share of the available memory that a job may take.
 const MEMORY_SHARE: f64 = 0.9;
 /// What a worker takes beside weights and KV cache: code, working memory of a 512-token batch.

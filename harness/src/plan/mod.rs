@@ -4,7 +4,7 @@ mod job;
 mod select;
 mod subject;
 
-pub use job::positions;
+pub use job::{WEIGHTS_SEED, positions};
 pub use subject::model_config;
 
 use crate::speeds::Speeds;

@@ -10,6 +10,7 @@ mod energy;
 mod gguf;
 mod hostile;
 mod limits;
+mod model;
 mod plain_run;
 mod support;
 mod text;

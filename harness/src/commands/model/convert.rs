@@ -1,0 +1,149 @@
+//! `bitbench model convert`: the same weights in a file of another format.
+
+use super::{Network, format, write};
+use crate::commands::{Code, CommandError};
+use crate::models;
+use anyhow::{Context, anyhow};
+use bitbench_engine::model::formats::TensorFormat;
+use bitbench_engine::model::gguf::Gguf;
+use bitbench_engine::model::huggingface::Folder;
+use bitbench_engine::model::{LoadError, LoadOptions, Model};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `bitbench model convert`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  bitbench model convert model.gguf model.I2_S.gguf --to i2_s
+
+Ternary weights are kept exactly, but for a scale that the format rounds, which is said. Of a GGUF file embedding, head, norms,
+tokenizer and all other metadata are copied. Of a folder embedding and head are stored in half precision, and the file has no
+tokenizer.")]
+pub struct Arguments {
+    /// GGUF file, or folder with config.json and safetensors files
+    #[arg(value_name = "IN")]
+    model: PathBuf,
+    /// File to write
+    #[arg(value_name = "OUT")]
+    out: PathBuf,
+    /// Format of the linear layers: i2_s, tq2_0, tq1_0, f16, bf16 or f32
+    #[arg(long, value_name = "TYPE", value_parser = format)]
+    to: &'static TensorFormat,
+    /// Make half-precision linear layers ternary, which destroys the quality of the model
+    #[arg(long)]
+    ternarize: bool,
+    /// Replace a file that is there
+    #[arg(long)]
+    force: bool,
+}
+
+/// What a file says of itself when its layers were made ternary without training.
+const TERNARIZED: &str = "bitbench.ternarized";
+
+/// What is converted.
+enum Source {
+    File(Gguf),
+    Folder(Folder),
+}
+
+/// Writes the file.
+///
+/// # Errors
+/// See [`CommandError`].
+pub fn convert(arguments: &Arguments) -> Result<Code, CommandError> {
+    let (input, out) = (&arguments.model, &arguments.out);
+    let source = Source::open(input).map_err(CommandError::usage)?;
+    if source.files(input).iter().any(|file| same_file(file, out)) {
+        return Err(CommandError::usage(anyhow!(
+            "{} is the model itself, and is not replaced; give OUT another name",
+            out.display()
+        )));
+    }
+    let mut model = source.load(false)?;
+    let ternarized = arguments.ternarize && models::not_ternary(&model).is_some();
+    if ternarized {
+        model = source.load(true)?;
+        tell!("ternarized: quality destroyed");
+    }
+    let file = match &source {
+        Source::File(gguf) => model.convert(gguf, arguments.to),
+        Source::Folder(_) => model.to_gguf(&name_of(input), arguments.to),
+    };
+    let mut file = file
+        .with_context(|| format!("{}", input.display()))
+        .map_err(CommandError::usage)?;
+    if ternarized && !source.says(TERNARIZED) {
+        file.bool(TERNARIZED, true);
+    }
+    let config = &model.config;
+    let architecture = source.architecture(&model);
+    let network = Network {
+        architecture: &architecture,
+        tied_head: model.head.is_none(),
+        square: config.heads * config.head_dim == config.hidden,
+    };
+    let code = write(&file, out, arguments.force, &network, arguments.to)?;
+    if code == Code::Done && matches!(source, Source::Folder(_)) {
+        say!("it has no tokenizer: tools take token ids, no text");
+    }
+    Ok(code)
+}
+
+impl Source {
+    fn open(path: &Path) -> Result<Source, LoadError> {
+        if path.is_dir() {
+            return Folder::open(path).map(Source::Folder);
+        }
+        Gguf::open(path).map(Source::File)
+    }
+
+    fn files(&self, path: &Path) -> Vec<PathBuf> {
+        match self {
+            Source::File(_) => vec![path.to_owned()],
+            Source::Folder(folder) => folder.files(),
+        }
+    }
+
+    fn load(&self, ternarize: bool) -> Result<Model, CommandError> {
+        let options = LoadOptions { ternarize };
+        let loaded = match self {
+            Source::File(gguf) => Model::from_gguf(gguf, options),
+            Source::Folder(folder) => Model::from_folder(folder, options),
+        };
+        loaded.map_err(CommandError::usage)
+    }
+
+    /// Whether the metadata has this key.
+    fn says(&self, key: &str) -> bool {
+        match self {
+            Source::File(gguf) => gguf.get(key).is_some(),
+            Source::Folder(_) => false,
+        }
+    }
+
+    /// The architecture that the file is to state.
+    fn architecture(&self, model: &Model) -> String {
+        let stated = match self {
+            Source::File(gguf) => gguf.get("general.architecture"),
+            Source::Folder(_) => None,
+        };
+        let stated = stated.and_then(|value| value.as_str());
+        let made = model.config.architecture.gguf_name();
+        stated.unwrap_or(made).to_owned()
+    }
+}
+
+/// The last part of a path.
+fn name_of(path: &Path) -> String {
+    let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let name = whole.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+/// Whether two paths name one file, by whatever links.
+fn same_file(a: &Path, b: &Path) -> bool {
+    match (a.metadata(), b.metadata()) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    }
+}
