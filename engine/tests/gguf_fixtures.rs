@@ -121,3 +121,18 @@ fn metadata_and_tensors_can_be_listed() {
             .any(|(key, _)| key == "bitnet.rope.freq_base")
     );
 }
+
+#[test]
+fn a_file_in_the_program_is_read_like_one_on_disk() {
+    let bytes = include_bytes!("fixtures/tiny-I2_S.gguf");
+    let gguf = Gguf::from_static("built in", bytes).expect("a fixture loads");
+    let inside = Model::from_gguf(&gguf, LoadOptions::default()).expect("a fixture loads");
+    let outside = model("tiny-I2_S.gguf");
+    assert_eq!(inside.config, outside.config);
+    let tensors = Gguf::open(fixture("tiny-I2_S.gguf")).expect("a fixture opens");
+    for (a, b) in gguf.tensors().zip(tensors.tensors()) {
+        assert_eq!((a.name(), a.data()), (b.name(), b.data()));
+    }
+    let error = Gguf::from_static("built in", &bytes[..100]).expect_err("cut off");
+    assert!(error.to_string().contains("built in"), "{error}");
+}

@@ -13,8 +13,13 @@ use super::super::LoadError;
 /// A whole file, read-only, in memory when touched.
 pub(in super::super) struct MappedFile {
     path: PathBuf,
-    /// None for a file of no bytes, which the system does not map.
-    map: Option<Mmap>,
+    bytes: Bytes,
+}
+
+enum Bytes {
+    Mapped(Mmap),
+    /// Part of the program; or none, for a file of no bytes, which the system does not map.
+    Static(&'static [u8]),
 }
 
 impl MappedFile {
@@ -44,18 +49,26 @@ impl MappedFile {
             ));
         }
         let file = File::open(path)?;
-        let map = if file.metadata()?.len() == 0 {
-            None
+        let bytes = if file.metadata()?.len() == 0 {
+            Bytes::Static(&[])
         } else {
-            // SAFETY: the mapping is read-only and `self.map` owns it, so no slice of it outlives it. It is sound on the
+            // SAFETY: the mapping is read-only and `self.bytes` owns it, so no slice of it outlives it. It is sound on the
             // condition, which no program can enforce, that nobody truncates or rewrites the file meanwhile: a model file
             // is written once, and the documentation of `Gguf::open` states the condition.
-            Some(unsafe { Mmap::map(&file)? })
+            Bytes::Mapped(unsafe { Mmap::map(&file)? })
         };
         Ok(MappedFile {
             path: path.to_owned(),
-            map,
+            bytes,
         })
+    }
+
+    /// A file that is part of the program, under a name for messages.
+    pub(super) fn from_static(name: &Path, bytes: &'static [u8]) -> Self {
+        MappedFile {
+            path: name.to_owned(),
+            bytes: Bytes::Static(bytes),
+        }
     }
 
     pub(in super::super) fn path(&self) -> &Path {
@@ -67,6 +80,9 @@ impl Deref for MappedFile {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.map.as_deref().unwrap_or_default()
+        match &self.bytes {
+            Bytes::Mapped(map) => map,
+            Bytes::Static(bytes) => bytes,
+        }
     }
 }

@@ -130,7 +130,18 @@ impl Gguf {
     /// # Errors
     /// [`LoadError`]: unreadable, no GGUF, truncated, damaged, or with a tensor type that is not supported.
     pub fn open(path: impl AsRef<Path>) -> Result<Gguf, LoadError> {
-        let file = MappedFile::open(path.as_ref())?;
+        Self::read(MappedFile::open(path.as_ref())?)
+    }
+
+    /// Checks, as [`Gguf::open`] does, a file that is part of the program. Messages call it `name`.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn from_static(name: impl AsRef<Path>, bytes: &'static [u8]) -> Result<Gguf, LoadError> {
+        Self::read(MappedFile::from_static(name.as_ref(), bytes))
+    }
+
+    fn read(file: MappedFile) -> Result<Gguf, LoadError> {
         let mut cursor = Cursor::new(&file, 0, file.path());
         let version = read_version(&mut cursor, &file)?;
         let tensor_count = cursor.count(SMALLEST_TENSOR, "the list of tensors")?;
