@@ -15,6 +15,18 @@ pub enum LoadError {
         /// What the system said.
         source: io::Error,
     },
+    /// Another part of a split model cannot be opened.
+    #[error(
+        "{path}: {missing}, another part of this model, cannot be read: {source}; keep all parts in one folder"
+    )]
+    MissingShard {
+        /// The part that was asked for.
+        path: PathBuf,
+        /// The part that is not there.
+        missing: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The file is something else than a GGUF file of a version and byte order that can be read.
     #[error("{path}: {detail}")]
     NotGguf {

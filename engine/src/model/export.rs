@@ -6,15 +6,16 @@
 use std::sync::Arc;
 
 use super::formats::{HALF, TensorFormat};
-use super::gguf::{Gguf, GgufFile, WriteError};
+use super::gguf::{Gguf, GgufFile, I2_S_BLOCK, WriteError};
 use super::{Architecture, Config, Layer, Model, RopePairing};
 use crate::weights::{DenseMatrix, DenseRows, LinearWeights, TernaryMatrix, TernaryRows};
 
 /// Keys that say how a file is stored, which a copy says anew.
-const ABOUT_STORAGE: [&str; 3] = [
+const ABOUT_STORAGE: [&str; 4] = [
     "general.file_type",
     "general.quantization_version",
     "general.alignment",
+    I2_S_BLOCK,
 ];
 /// Keys of a file that is one of several.
 const OF_A_PART: &str = "split.";
@@ -108,6 +109,9 @@ fn add_storage(file: &mut GgufFile<'_>, format: &TensorFormat) {
         file.u32("general.file_type", encoder.file_type);
     }
     file.u32("general.quantization_version", QUANTIZATION_VERSION);
+    if format.name == "I2_S" {
+        file.u32(I2_S_BLOCK, 128);
+    }
 }
 
 fn add_config(file: &mut GgufFile<'_>, architecture: &str, config: &Config) {

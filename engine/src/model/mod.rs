@@ -31,6 +31,8 @@ pub struct Model {
     pub head: Option<DenseMatrix>,
     /// Divisor of the frequency of each pair of dimensions, `[rope_dims / 2]`, where the file carries one (Llama 3.1).
     pub rope_factors: Option<Vec<f32>>,
+    /// What was decided about the file that it does not say itself, in sentences for the user.
+    pub notes: Vec<String>,
 }
 
 /// The weights of one layer. Norm weights are `[hidden]`, but for the sub-norms.

@@ -59,6 +59,7 @@ impl Model {
             final_norm: vec![1.0; hidden],
             head,
             rope_factors: None,
+            notes: Vec::new(),
         }
     }
 }

@@ -162,6 +162,14 @@ mod tests {
                 panic!("the weights are ternary");
             };
             assert_eq!(down.scale(), SCALE);
+            for (name, shard) in file.split("split", 2) {
+                shard.write(&folder.path().join(name));
+            }
+            let split = folder.path().join("split-00002-of-00002.gguf");
+            assert_eq!(
+                load(&split, LoadOptions::default()).unwrap().config,
+                *config
+            );
         }
     }
 }

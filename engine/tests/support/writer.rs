@@ -5,6 +5,7 @@ use std::path::Path;
 /// Values of the metadata that tests need.
 #[derive(Clone)]
 pub(crate) enum Kv {
+    U16(u16),
     U32(u32),
     F32(f32),
     Bool(bool),
@@ -48,6 +49,26 @@ impl GgufWriter {
     pub(crate) fn tensor(&mut self, name: &str, dims: &[usize], type_id: u32, data: Vec<u8>) {
         self.tensors.retain(|tensor| tensor.0 != name);
         self.tensors.push((name.into(), dims.into(), type_id, data));
+    }
+
+    /// The same model in `count` files, with names that begin with `stem`: metadata in the first alone.
+    pub(crate) fn split(&self, stem: &str, count: u16) -> Vec<(String, GgufWriter)> {
+        let share = self.tensors.len().div_ceil(usize::from(count)).max(1);
+        let mut tensors = self.tensors.chunks(share);
+        let shard = |number: u16| {
+            let mut file = GgufWriter::new();
+            if number == 0 {
+                file.alignment = self.alignment;
+                file.entries.clone_from(&self.entries);
+            }
+            file.kv("split.no", Kv::U16(number));
+            file.kv("split.count", Kv::U16(count));
+            let all = u32::try_from(self.tensors.len()).unwrap();
+            file.kv("split.tensors.count", Kv::U32(all));
+            file.tensors = tensors.next().unwrap_or_default().to_vec();
+            (format!("{stem}-{:05}-of-{count:05}.gguf", number + 1), file)
+        };
+        (0..count).map(shard).collect()
     }
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &Kv)> {
@@ -102,6 +123,10 @@ fn string(out: &mut Vec<u8>, text: &str) {
 fn write_value(out: &mut Vec<u8>, value: &Kv) {
     let kind = |out: &mut Vec<u8>, number: u32| out.extend(number.to_le_bytes());
     match value {
+        Kv::U16(number) => {
+            kind(out, 2);
+            out.extend(number.to_le_bytes());
+        }
         Kv::U32(number) => {
             kind(out, 4);
             out.extend(number.to_le_bytes());

@@ -2,8 +2,7 @@
 //!
 //! Weight j of a block is in byte j % 32 at bits 7-2(j/32) and the one below: byte m holds weights m, m+32, m+64, m+96 from
 //! the top. Codes 0, 1, 2 stand for -1, 0, +1, multiplied by the scale; 3 is invalid. The blocks run over the row-major
-//! tensor; a row is a multiple of 128 here, as in all files known. 32 bytes are reserved for the scale, which fills the
-//! first 4 (bitnet.cpp `src/ggml-bitnet-mad.cpp`, `ggml_nbytes`).
+//! tensor; a row is a multiple of 128 here. 32 bytes are reserved for the scale, which fills the first 4 (bitnet.cpp `src/ggml-bitnet-mad.cpp`, `ggml_nbytes`).
 
 use super::{Encode, Encoder, Scale, TensorFormat, TernaryView, code};
 
@@ -16,14 +15,10 @@ pub(super) static FORMAT: TensorFormat = TensorFormat {
     block_elements: ELEMENTS,
     block_bytes: BYTES,
     trailer_bytes: 32,
-    decode,
+    decode: decode::<BYTES>,
     ternary: Some(TernaryView {
-        decode: decode_ternary,
-        has_invalid_code: |blocks| {
-            blocks
-                .chunks(4096)
-                .any(|bytes| bytes.iter().fold(0, |seen, b| seen | (b & (b >> 1) & 0x55)) != 0)
-        },
+        decode: decode_ternary::<BYTES>,
+        has_invalid_code,
         scale: Scale::Tensor(tensor_scale),
     }),
     encode: Some(Encoder {
@@ -36,33 +31,41 @@ pub(super) static FORMAT: TensorFormat = TensorFormat {
     }),
 };
 
-fn tensor_scale(trailer: &[u8]) -> f32 {
+pub(super) fn has_invalid_code(blocks: &[u8]) -> bool {
+    blocks
+        .chunks(4096)
+        .any(|bytes| bytes.iter().fold(0, |seen, b| seen | (b & (b >> 1) & 0x55)) != 0)
+}
+
+pub(super) fn tensor_scale(trailer: &[u8]) -> f32 {
     trailer
         .first_chunk()
         .map_or(0.0, |bytes| f32::from_le_bytes(*bytes))
 }
 
-fn decode(blocks: &[u8], trailer: &[u8], out: &mut [f32]) {
+/// The weights of blocks of `BLOCK` bytes.
+pub(super) fn decode<const BLOCK: usize>(blocks: &[u8], trailer: &[u8], out: &mut [f32]) {
     let scale = tensor_scale(trailer);
     let mut weights = [0; ELEMENTS];
-    let out = out.as_chunks_mut::<ELEMENTS>().0;
-    for (out, block) in out.iter_mut().zip(blocks.as_chunks::<BYTES>().0) {
-        decode_block(block, &mut weights);
-        for (out, weight) in out.iter_mut().zip(weights) {
-            *out = scale * f32::from(weight);
+    let weights = &mut weights[..4 * BLOCK];
+    let out = out.chunks_exact_mut(4 * BLOCK);
+    for (out, block) in out.zip(blocks.as_chunks::<BLOCK>().0) {
+        decode_block(block, weights);
+        for (out, weight) in out.iter_mut().zip(&*weights) {
+            *out = scale * f32::from(*weight);
         }
     }
 }
 
-fn decode_ternary(blocks: &[u8], out: &mut [i8]) {
-    let out = out.as_chunks_mut::<ELEMENTS>().0;
-    for (out, block) in out.iter_mut().zip(blocks.as_chunks::<BYTES>().0) {
+pub(super) fn decode_ternary<const BLOCK: usize>(blocks: &[u8], out: &mut [i8]) {
+    let out = out.chunks_exact_mut(4 * BLOCK);
+    for (out, block) in out.zip(blocks.as_chunks::<BLOCK>().0) {
         decode_block(block, out);
     }
 }
 
-fn decode_block(block: &[u8; BYTES], out: &mut [i8; ELEMENTS]) {
-    for (out, shift) in out.chunks_mut(32).zip([6, 4, 2, 0]) {
+fn decode_block<const BLOCK: usize>(block: &[u8; BLOCK], out: &mut [i8]) {
+    for (out, shift) in out.chunks_mut(BLOCK).zip([6, 4, 2, 0]) {
         for (weight, byte) in out.iter_mut().zip(block) {
             // An invalid code, refused at load, would be +1.
             *weight = ((byte >> shift) & 3).min(2).cast_signed() - 1;

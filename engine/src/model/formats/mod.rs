@@ -7,6 +7,7 @@ mod bf16;
 mod f16;
 mod f32;
 mod i2_s;
+mod i2_s_of_64;
 mod iq4_nl;
 mod iq4_xs;
 mod mxfp4;
@@ -122,6 +123,8 @@ pub static FORMATS: &[&TensorFormat] = &[
 pub(crate) static SINGLE: &TensorFormat = &f32::FORMAT;
 /// What embeddings and heads are written in where nothing asks for another.
 pub(crate) static HALF: &TensorFormat = &f16::FORMAT;
+/// I2_S as bitnet.cpp writes it on ARM; it has the number that it has elsewhere.
+pub static I2_S_OF_64: &TensorFormat = &i2_s_of_64::FORMAT;
 
 /// The format of this number.
 pub fn by_id(gguf_type: u32) -> Option<&'static TensorFormat> {

@@ -58,6 +58,7 @@ impl Model {
             final_norm: tensors.vector("model.norm.weight", hidden)?,
             head,
             rope_factors: read.rope_factors,
+            notes: Vec::new(),
             config: read.config,
         };
         tensors.check_all_used()?;

@@ -64,6 +64,7 @@ impl Model {
                 Some(_) => Some(tensors.rope_factors(config.rope_dims / 2)?),
                 None => None,
             },
+            notes: gguf.notes(),
             config,
         };
         tensors.check_all_used()?;
