@@ -240,6 +240,11 @@ impl Batch {
         true
     }
 
+    /// The states of all tokens of the last pass, after the last norm, `[tokens][hidden]`.
+    pub(crate) fn states_of_pass(&self) -> &[f32] {
+        &self.work.buffers.x
+    }
+
     /// Computes the logits after some of the tokens of the last pass and gives them, `[tokens][vocab]`.
     ///
     /// # Errors

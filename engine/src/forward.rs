@@ -1,13 +1,14 @@
-//! One pass of some tokens of some sequences through a network, to be read with the papers beside it: BitNet b1.58 (arXiv 2402.17764, arXiv
-//! 2504.12285), Llama (arXiv 2302.13971).
+//! One pass of some tokens of some sequences through a network, to be read with the papers beside it: BitNet (arXiv 2310.11453),
+//! BitNet b1.58 (arXiv 2402.17764, arXiv 2504.12285), Llama (arXiv 2302.13971), Qwen3 (arXiv 2505.09388).
 
 use crate::activations::Activations;
 use crate::grid::Grid;
+use crate::kernels::PackedMatrix;
 use crate::kv_cache::{HeadMut, KvCache};
 use crate::linear::linear;
 use crate::model::Activation;
 use crate::network::Network;
-use crate::ops::{self, Attention, AttentionScratch, RopeTable, SharedIsa};
+use crate::ops::{self, Attention, AttentionScratch, Norm, RopeTable, SharedIsa};
 use crate::threads::Pool;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -43,7 +44,7 @@ pub(crate) struct Buffers {
     value: Vec<f32>,
     /// What attention gives, `[tokens][heads * head_dim]`
     mixed: Vec<f32>,
-    /// `[tokens][ffn]`
+    /// `[tokens][ffn]`, empty where the activation has no gate.
     gate: Vec<f32>,
     /// `[tokens][ffn]`
     up: Vec<f32>,
@@ -63,7 +64,7 @@ pub(crate) struct Part<'a> {
 /// part of many tokens is a prompt, many parts of one token are a step of sequences that are decoded together.
 pub(crate) fn forward(network: &Network, work: &mut Workspace, parts: &mut [Part<'_>]) {
     let config = &network.config;
-    let (hidden, ffn, eps) = (config.hidden, config.ffn, config.rms_epsilon);
+    let (hidden, ffn) = (config.hidden, config.ffn);
     let (query_dims, kv_dims) = (
         config.heads * config.head_dim,
         config.kv_heads * config.head_dim,
@@ -79,6 +80,11 @@ pub(crate) fn forward(network: &Network, work: &mut Workspace, parts: &mut [Part
         buffers,
     } = work;
     let isa = *isa;
+    let norm = Norm {
+        isa,
+        kind: config.norm(),
+        epsilon: config.rms_epsilon,
+    };
     let Buffers {
         x,
         query,
@@ -95,7 +101,7 @@ pub(crate) fn forward(network: &Network, work: &mut Workspace, parts: &mut [Part
         (key, kv_dims),
         (value, kv_dims),
         (mixed, query_dims),
-        (gate, ffn),
+        (gate, if config.has_gate() { ffn } else { 0 }),
         (up, ffn),
         (delta, hidden),
     ] {
@@ -108,36 +114,37 @@ pub(crate) fn forward(network: &Network, work: &mut Workspace, parts: &mut [Part
         network.embedding.unpack_row(places[token].0 as usize, x)
     });
     for (index, layer) in network.layers.iter().enumerate() {
-        activations.prepare_with(batch, hidden, pool, isa, &|token, row| {
-            ops::rms_norm(
-                isa,
-                &x[token * hidden..][..hidden],
-                &layer.attention_norm,
-                eps,
-                row,
-            );
-        });
-        linear(
+        let own = layer.input_norms.as_ref();
+        project(
             pool,
             activations,
-            &mut [
-                (&*layer.query, query),
-                (&*layer.key, key),
-                (&*layer.value, value),
+            norm,
+            (x, &layer.attention_norm),
+            [
+                (&*layer.query, own.map(|n| &*n.query), query),
+                (&*layer.key, own.map(|n| &*n.key), key),
+                (&*layer.value, own.map(|n| &*n.value), value),
             ],
         );
-        each_token(pool, query, query_dims, &|token, query| {
-            ops::turn(isa, rope, query, places[token].1)
-        });
-        each_token(pool, key, kv_dims, &|token, key| {
-            ops::turn(isa, rope, key, places[token].1)
-        });
+        let heads = layer.head_norms.as_ref();
+        for (rows, width, weight) in [
+            (&mut *query, query_dims, heads.map(|norms| &norms.query)),
+            (&mut *key, kv_dims, heads.map(|norms| &norms.key)),
+        ] {
+            each_token(pool, rows, width, &|token, row| {
+                if let Some(weight) = weight {
+                    let heads = row.chunks_exact_mut(config.head_dim);
+                    heads.for_each(|head| norm.in_place(head, weight));
+                }
+                ops::turn(isa, rope, row, places[token].1);
+            });
+        }
         store(pool, parts, index, key, value);
         attention(pool, isa, network, parts, index, query, mixed, scratch);
         activations.prepare_with(batch, query_dims, pool, isa, &|token, row| {
             let mixed = &mixed[token * query_dims..][..query_dims];
             match &layer.attention_sub_norm {
-                Some(weight) => ops::rms_norm(isa, mixed, weight, eps, row),
+                Some(weight) => norm.of(mixed, weight, row),
                 None => row.copy_from_slice(mixed),
             }
         });
@@ -146,28 +153,26 @@ pub(crate) fn forward(network: &Network, work: &mut Workspace, parts: &mut [Part
             ops::add(isa, x, &delta[token * hidden..][..hidden])
         });
 
-        activations.prepare_with(batch, hidden, pool, isa, &|token, row| {
-            ops::rms_norm(
-                isa,
-                &x[token * hidden..][..hidden],
-                &layer.ffn_norm,
-                eps,
-                row,
-            );
-        });
-        linear(
-            pool,
-            activations,
-            &mut [(&*layer.gate, gate), (&*layer.up, up)],
-        );
+        let up_part = (&*layer.up, own.map(|n| &*n.up), &mut *up);
+        let shared = (&**x, &*layer.ffn_norm);
+        match &layer.gate {
+            Some(matrix) => {
+                let gate = (&**matrix, own.map(|n| &*n.gate), &mut *gate);
+                project(pool, activations, norm, shared, [gate, up_part]);
+            }
+            None => project(pool, activations, norm, shared, [up_part]),
+        }
         activations.prepare_with(batch, ffn, pool, isa, &|token, row| {
-            let (gate, up) = (&gate[token * ffn..][..ffn], &up[token * ffn..][..ffn]);
+            let up = &up[token * ffn..][..ffn];
+            let gate = gate.get(token * ffn..).and_then(|gate| gate.get(..ffn));
+            let gate = gate.unwrap_or_default();
             match config.activation() {
                 Activation::Silu => ops::silu_gate(isa, gate, up, row),
                 Activation::SquaredRelu => ops::squared_relu_gate(isa, gate, up, row),
+                Activation::Gelu => ops::gelu(isa, up, row),
             }
             if let Some(weight) = &layer.ffn_sub_norm {
-                ops::rms_norm_in_place(isa, row, weight, eps);
+                norm.in_place(row, weight);
             }
         });
         linear(pool, activations, &mut [(&*layer.down, delta)]);
@@ -176,7 +181,7 @@ pub(crate) fn forward(network: &Network, work: &mut Workspace, parts: &mut [Part
         });
     }
     each_token(pool, x, hidden, &|_, x| {
-        ops::rms_norm_in_place(isa, x, &network.final_norm, eps);
+        norm.in_place(x, &network.final_norm);
     });
     for part in parts {
         part.cache.advance(part.tokens.len());
@@ -187,6 +192,42 @@ impl Part<'_> {
     /// Its tokens and their positions.
     fn places(&self) -> impl Iterator<Item = (u32, usize)> {
         self.tokens.iter().copied().zip(self.cache.positions()..)
+    }
+}
+
+/// A matrix, the weights of the norm that it may have of its own, and its output, `[tokens][rows]`.
+type Projection<'a> = (&'a dyn PackedMatrix, Option<&'a [f32]>, &'a mut Vec<f32>);
+
+/// Multiplies a state, `[tokens][width]`, by some matrices that read it. The state is normalised with the weights that they
+/// share, and then with those that a matrix may have of its own.
+fn project<const N: usize>(
+    pool: &Pool,
+    activations: &mut Activations,
+    norm: Norm,
+    (x, shared): (&[f32], &[f32]),
+    projections: [Projection<'_>; N],
+) {
+    let width = shared.len();
+    let prepare = |activations: &mut Activations, own: Option<&[f32]>| {
+        let write = |token: usize, row: &mut [f32]| {
+            norm.of(&x[token * width..][..width], shared, row);
+            if let Some(own) = own {
+                norm.in_place(row, own);
+            }
+        };
+        activations.prepare_with(x.len() / width, width, pool, norm.isa, &write);
+    };
+    if projections.iter().all(|(_, own, _)| own.is_none()) {
+        prepare(activations, None);
+        return linear(
+            pool,
+            activations,
+            &mut projections.map(|(matrix, _, out)| (matrix, &mut out[..])),
+        );
+    }
+    for (matrix, own, out) in projections {
+        prepare(activations, own);
+        linear(pool, activations, &mut [(matrix, out)]);
     }
 }
 

@@ -4,7 +4,7 @@ use crate::cpu::Cpu;
 use crate::heads::{self, Head, HeadChoice, HeadSource};
 use crate::kernels::{self, Family, KernelVariant, PackError, PackedMatrix};
 use crate::limits::Reader;
-use crate::model::{Config, Model};
+use crate::model::{Config, HeadNorms, InputNorms, Model};
 use crate::ops::SharedIsa;
 use crate::threads::Pool;
 use crate::weights::LinearWeights;
@@ -50,13 +50,15 @@ pub(crate) struct PackedLayer {
     pub(crate) query: Box<dyn PackedMatrix>,
     pub(crate) key: Box<dyn PackedMatrix>,
     pub(crate) value: Box<dyn PackedMatrix>,
+    pub(crate) head_norms: Option<HeadNorms>,
     pub(crate) attention_sub_norm: Option<Vec<f32>>,
     pub(crate) output: Box<dyn PackedMatrix>,
     pub(crate) ffn_norm: Vec<f32>,
-    pub(crate) gate: Box<dyn PackedMatrix>,
+    pub(crate) gate: Option<Box<dyn PackedMatrix>>,
     pub(crate) up: Box<dyn PackedMatrix>,
     pub(crate) ffn_sub_norm: Option<Vec<f32>>,
     pub(crate) down: Box<dyn PackedMatrix>,
+    pub(crate) input_norms: Option<InputNorms>,
 }
 
 /// A tensor that could not be packed.
@@ -114,13 +116,18 @@ impl Network {
                 query: linear("attn_q", &layer.query)?,
                 key: linear("attn_k", &layer.key)?,
                 value: linear("attn_v", &layer.value)?,
+                head_norms: layer.head_norms.clone(),
                 attention_sub_norm: layer.attention_sub_norm.clone(),
                 output: linear("attn_output", &layer.output)?,
                 ffn_norm: layer.ffn_norm.clone(),
-                gate: linear("ffn_gate", &layer.gate)?,
+                gate: match &layer.gate {
+                    Some(gate) => Some(linear("ffn_gate", gate)?),
+                    None => None,
+                },
                 up: linear("ffn_up", &layer.up)?,
                 ffn_sub_norm: layer.ffn_sub_norm.clone(),
                 down: linear("ffn_down", &layer.down)?,
+                input_norms: layer.input_norms.clone(),
             });
         }
         // A failure of the head's own packing is named as such.
@@ -201,21 +208,24 @@ impl Network {
 
     fn linear(&self) -> impl Iterator<Item = &dyn PackedMatrix> {
         self.layers.iter().flat_map(|l| {
-            [
-                &l.query, &l.key, &l.value, &l.output, &l.gate, &l.up, &l.down,
-            ]
-            .into_iter()
-            .map(AsRef::as_ref)
+            [&l.query, &l.key, &l.value, &l.output, &l.up, &l.down]
+                .into_iter()
+                .chain(&l.gate)
+                .map(AsRef::as_ref)
         })
     }
 
     fn norm_values(&self) -> usize {
         let len = |norm: &Option<Vec<f32>>| norm.as_ref().map_or(0, Vec::len);
         let layer = |l: &PackedLayer| {
-            l.attention_norm.len()
-                + len(&l.attention_sub_norm)
-                + l.ffn_norm.len()
-                + len(&l.ffn_sub_norm)
+            let heads = l.head_norms.as_ref();
+            let heads = heads.map_or(0, |n| n.query.len() + n.key.len());
+            let inputs = l.input_norms.as_ref().map_or(0, |n| {
+                let all = [&n.query, &n.key, &n.value, &n.gate, &n.up];
+                all.into_iter().map(Vec::len).sum()
+            });
+            let sub_norms = len(&l.attention_sub_norm) + len(&l.ffn_sub_norm);
+            l.attention_norm.len() + l.ffn_norm.len() + sub_norms + heads + inputs
         };
         self.final_norm.len() + self.layers.iter().map(layer).sum::<usize>()
     }

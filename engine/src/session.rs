@@ -2,6 +2,7 @@
 
 use crate::batch::Batch;
 use crate::heads::{Candidate, NotFinite};
+use crate::model::Pooling;
 use crate::network::Network;
 use crate::threads::Pool;
 use std::sync::Arc;
@@ -177,6 +178,37 @@ impl Session {
             }
             all.extend_from_slice(self.batch.logits_of_pass(0..before - left[0].len())?);
         }
+    }
+}
+
+impl Session {
+    /// Runs tokens after those so far, without the head, and makes one vector of their states after the last norm: `[hidden]`,
+    /// of length 1. It is what an embedding model is for.
+    ///
+    /// # Errors
+    /// See [`SessionError`]; no position is taken when tokens or room are at fault.
+    pub fn embed(&mut self, tokens: &[u32], pooling: Pooling) -> Result<Vec<f32>, SessionError> {
+        let hidden = self.network().config().hidden;
+        let mut left = self.batch.begin(&[tokens])?;
+        let mut pooled = vec![0.0f64; hidden];
+        while self.batch.pass(&mut left) {
+            for state in self.batch.states_of_pass().chunks_exact(hidden) {
+                if pooling == Pooling::Last {
+                    pooled.fill(0.0);
+                }
+                for (pooled, state) in pooled.iter_mut().zip(state) {
+                    *pooled += f64::from(*state);
+                }
+            }
+        }
+        // What a mean is divided by does not change its direction.
+        let length = pooled.iter().map(|v| v * v).sum::<f64>().sqrt();
+        if !(length.is_finite() && length > 0.0) {
+            return Err(SessionError::NotFinite);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "nearest f32 is meant")]
+        let unit = pooled.iter().map(|v| (v / length) as f32);
+        Ok(unit.collect())
     }
 }
 

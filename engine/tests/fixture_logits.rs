@@ -6,7 +6,7 @@ mod oracle;
 
 use bitbench_engine::cpu::Cpu;
 use bitbench_engine::kernels::{Agreement, VARIANTS};
-use bitbench_engine::model::{self, LoadOptions};
+use bitbench_engine::model::{self, LoadOptions, Pooling};
 use bitbench_engine::network::Network;
 use bitbench_engine::session::Session;
 use oracle::{Inputs, Oracle};
@@ -194,4 +194,47 @@ fn the_folder_is_what_transformers_computes() {
     oracle.half_cache = false;
     let followed = oracle.follow(&tokens, &theirs, 5e-6);
     assert_eq!(followed, tokens.len(), "no way to round gives more");
+}
+
+/// Qwen3 with heads that are not hidden / heads wide: logits, and the vectors that an embedding model gives, against
+/// llama.cpp's with the same weights, cache and arithmetic in single precision.
+#[test]
+fn qwen3_agrees_with_llama_cpp() {
+    let cpu = Cpu::detect();
+    let file = "tiny-qwen3-F16.gguf";
+    let answer = stored("logits-llamacpp-qwen3-f32-f32kv.f32");
+    let tokens: Vec<u32> = (1..=32).collect();
+    let model = model::load(fixture(file), LoadOptions::default()).expect("a fixture loads");
+    assert_eq!(model.pooling, Some(Pooling::Last));
+    let cost_of_bf16 = cost_of_bf16(file, &answer);
+    for variant in VARIANTS.iter().filter(|v| cpu.require(v.requires).is_ok()) {
+        let off = distance(&logits(file, variant.name), &answer);
+        let network = Network::pack(&model, variant, &cpu).expect("a fixture packs");
+        let network = Arc::new(network);
+        let embedding = |pooling| {
+            let session = Session::new(Arc::clone(&network), 2, 32);
+            let mut session = session.expect("a session");
+            session.embed(&tokens, pooling).expect("32 tokens")
+        };
+        let [last, mean] = [(Pooling::Last, "last"), (Pooling::Mean, "mean")].map(|(how, name)| {
+            let expected = stored(&format!("embedding-llamacpp-qwen3-{name}.f32"));
+            distance(&embedding(how), &expected)
+        });
+        println!(
+            "{:<17} logits {off:.2e}, last {last:.2e}, mean {mean:.2e}",
+            variant.name
+        );
+        // Half-precision weights are exact here; what is left is the cache and the order of sums. Eight bits cost more.
+        let bound = match variant.agreement {
+            Agreement::Exact => 6e-2,
+            Agreement::RoundedToBf16(_) => 2e-3 + cost_of_bf16,
+            _ => 2e-3,
+        };
+        assert!(off < bound, "{}: {off:.2e}", variant.name);
+        assert!(
+            last < bound && mean < bound,
+            "{}: {last:.2e}, {mean:.2e}",
+            variant.name
+        );
+    }
 }

@@ -17,17 +17,10 @@ fn model(name: &str) -> Model {
 }
 
 fn linear(model: &Model) -> impl Iterator<Item = (String, &LinearWeights)> {
-    model.layers.iter().enumerate().flat_map(|(at, layer)| {
-        [
-            ("query", &layer.query),
-            ("key", &layer.key),
-            ("value", &layer.value),
-            ("output", &layer.output),
-            ("gate", &layer.gate),
-            ("up", &layer.up),
-            ("down", &layer.down),
-        ]
-        .map(|(name, weights)| (format!("layer {at} {name}"), weights))
+    let layers = model.layers.iter().enumerate();
+    layers.flat_map(|(at, layer)| {
+        let linear = layer.linear();
+        linear.map(move |(name, weights)| (format!("layer {at} {name}"), weights))
     })
 }
 

@@ -91,7 +91,7 @@ fn head_len(bytes: &[u8]) -> usize {
 #[test]
 fn sound_files_load_in_every_format() {
     for format in formats::FORMATS {
-        for architecture in ["bitnet-b1.58", "bitnet-25", "bitnet", "llama"] {
+        for architecture in ["bitnet-b1.58", "bitnet-25", "bitnet", "llama", "qwen3"] {
             for ternarize in [false, true] {
                 let bytes = tiny(architecture, format.gguf_type).bytes();
                 let options = LoadOptions { ternarize };
@@ -350,6 +350,9 @@ fn impossible_hyperparameters_are_refused() {
     for (key, value) in [
         ("general.architecture", Kv::Str("mamba".into())),
         ("general.architecture", Kv::U32(1)),
+        ("bitnet.pooling_type", Kv::U32(2)),
+        ("bitnet.pooling_type", Kv::Str("last".into())),
+        ("bitnet.attention.causal", Kv::Bool(false)),
         ("bitnet.rope.scaling.type", Kv::Str("yarn".into())),
         ("bitnet.attention.head_count", Kv::I32s(vec![4, 4])),
         ("bitnet.block_count", Kv::F32(2.0)),

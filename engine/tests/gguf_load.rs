@@ -2,10 +2,12 @@
 
 mod support;
 
-use bitbench_engine::model::{LoadOptions, Model, RopePairing, formats, load};
+use bitbench_engine::model::{
+    Architecture, LoadOptions, Model, Pooling, RopePairing, formats, load,
+};
 use bitbench_engine::weights::{DenseMatrix, LinearWeights, TernaryMatrix};
 use support::{
-    GgufWriter, HEAD_DIM, HIDDEN, KV_HEADS, Kv, Random, SCALE, Tiny, encode, tiny_model,
+    FFN, GgufWriter, HEAD_DIM, HIDDEN, KV_HEADS, Kv, Random, SCALE, Tiny, encode, tiny_model,
 };
 
 fn tiny(architecture: &'static str, format: &str, ternary: bool) -> GgufWriter {
@@ -73,14 +75,7 @@ fn ternary_weights_are_found_in_any_format_that_holds_them_exactly() {
         let file = tiny("bitnet", format, true);
         assert_eq!(query(&file), expected, "{format}");
         for layer in &loaded(&file, false).layers {
-            for weights in [
-                &layer.key,
-                &layer.value,
-                &layer.output,
-                &layer.gate,
-                &layer.up,
-                &layer.down,
-            ] {
+            for (_, weights) in layer.linear() {
                 assert_eq!(ternary(weights).scale(), SCALE, "{format}");
             }
         }
@@ -221,4 +216,76 @@ fn rotary_settings_are_read() {
     assert_eq!(model.rope_factors, Some(vec![2.0; 16]));
     file.kv("llama.rope.scaling.type", Kv::Str("none".into()));
     assert_eq!(loaded(&file, false).config.rope_linear_factor, 1.0);
+}
+
+#[test]
+fn qwen3_has_norms_of_heads_and_may_embed() {
+    let mut file = tiny("qwen3", "I2_S", true);
+    file.kv("qwen3.attention.key_length", size(HEAD_DIM));
+    file.kv("qwen3.attention.value_length", size(HEAD_DIM));
+    let model = loaded(&file, false);
+    let config = &model.config;
+    assert_eq!(config.architecture, Architecture::Qwen3);
+    assert_eq!(config.rope_pairing, RopePairing::Halves);
+    let heads = model.layers[1].head_norms.as_ref().unwrap();
+    assert_eq!(
+        (&heads.query, &heads.key),
+        (&vec![1.25; HEAD_DIM], &vec![1.25; HEAD_DIM])
+    );
+    assert!(model.layers[1].input_norms.is_none() && model.pooling.is_none());
+    for (number, pooling) in [
+        (0, None),
+        (1, Some(Pooling::Mean)),
+        (3, Some(Pooling::Last)),
+    ] {
+        file.kv("qwen3.pooling_type", Kv::U32(number));
+        assert_eq!(loaded(&file, false).pooling, pooling);
+    }
+}
+
+/// Names and shapes as bitnet.cpp's `utils/convert-bitnet-embedding-to-gguf.py` writes them; norms in half precision.
+#[test]
+fn bitnet_embedding_models_are_qwen3_with_a_norm_before_each_projection() {
+    let mut file = tiny("qwen3", "I2_S", true);
+    let mut weight = 0.5;
+    for layer in 0..2 {
+        for (part, len) in [
+            ("attn_q", HIDDEN),
+            ("attn_k", HIDDEN),
+            ("attn_v", HIDDEN),
+            ("attn_output", HIDDEN),
+            ("ffn_gate", HIDDEN),
+            ("ffn_up", HIDDEN),
+            ("ffn_down", FFN),
+        ] {
+            let name = format!("blk.{layer}.{part}_norm_in.weight");
+            file.tensor(&name, &[len], 1, encode::f16(&vec![weight; len]));
+            weight += 0.25;
+        }
+    }
+    let model = loaded(&file, false);
+    assert_eq!(model.config.architecture, Architecture::BitnetQwen3);
+    let layer = &model.layers[1];
+    let norms = layer.input_norms.as_ref().unwrap();
+    let found = [
+        &norms.query,
+        &norms.key,
+        &norms.value,
+        layer.attention_sub_norm.as_ref().unwrap(),
+        &norms.gate,
+        &norms.up,
+        layer.ffn_sub_norm.as_ref().unwrap(),
+    ];
+    for (at, (norm, first)) in found
+        .iter()
+        .zip([2.25, 2.5, 2.75, 3.0, 3.25, 3.5, 3.75])
+        .enumerate()
+    {
+        assert_eq!(norm[0], first, "norm {at}");
+    }
+    assert_eq!(found[6].len(), FFN);
+}
+
+fn size(size: usize) -> Kv {
+    Kv::U32(u32::try_from(size).unwrap())
 }

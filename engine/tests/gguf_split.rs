@@ -35,7 +35,7 @@ fn folder(count: u16) -> (TempDir, Vec<PathBuf>) {
 fn weights(model: &Model) -> Vec<f32> {
     let mut all = model.final_norm.clone();
     for layer in &model.layers {
-        for weights in [&layer.query, &layer.output, &layer.gate, &layer.down] {
+        for (_, weights) in layer.linear() {
             let LinearWeights::Ternary(matrix) = weights else {
                 panic!("the weights are ternary");
             };

@@ -72,6 +72,8 @@ fn a_synthetic_model_has_the_same_logits_after_it_was_a_file() {
         (Architecture::Bitnet, true),
         (Architecture::BitnetB158, true),
         (Architecture::Llama, false),
+        (Architecture::Qwen3, true),
+        (Architecture::BitnetQwen3, true),
     ] {
         let model = Model::synthetic(&config(architecture), tied, 11);
         let expected = [Family::I2s, Family::F16].map(|family| logits(&model, family));
@@ -117,6 +119,16 @@ fn a_folder_has_the_same_logits_as_a_file() {
             );
         }
     }
+}
+
+#[test]
+fn what_files_have_no_name_for_is_not_written() {
+    let model = Model::synthetic(&config(Architecture::BinaryBitnet), true, 11);
+    let error = model.to_gguf("a test", format("F16")).err();
+    assert!(
+        matches!(error, Some(WriteError::NoName { .. })),
+        "{error:?}"
+    );
 }
 
 /// All bytes of a tensor but what its format leaves open: bitnet.cpp does not clear what follows the scale of I2_S.

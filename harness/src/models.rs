@@ -96,17 +96,6 @@ pub fn not_ternary(model: &Model) -> Option<String> {
         LinearWeights::Dense(matrix) => Some(matrix.not_ternary().to_owned()),
         LinearWeights::Ternary(_) => None,
     };
-    model.layers.iter().flat_map(linear).find_map(dense)
-}
-
-fn linear(layer: &Layer) -> [&LinearWeights; 7] {
-    [
-        &layer.query,
-        &layer.key,
-        &layer.value,
-        &layer.output,
-        &layer.gate,
-        &layer.up,
-        &layer.down,
-    ]
+    let linear = model.layers.iter().flat_map(Layer::linear);
+    linear.map(|(_, weights)| weights).find_map(dense)
 }

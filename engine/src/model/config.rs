@@ -9,15 +9,41 @@ pub enum Architecture {
     Bitnet,
     /// Llama: no sub-norms, SiLU gate. GGUF `llama`.
     Llama,
+    /// Qwen3: as Llama, with an RMSNorm of each head of the queries and keys. GGUF `qwen3`.
+    Qwen3,
+    /// The BitNet embedding models: Qwen3 with an RMSNorm before each linear layer. GGUF `qwen3` with tensors `*_norm_in`.
+    BitnetQwen3,
+    /// BitNet (arXiv 2310.11453): LayerNorm before each linear layer, GELU without a gate, weights -1 and +1. No file holds it.
+    BinaryBitnet,
 }
 
-/// Gate activation of the feed-forward part.
+/// Activation of the feed-forward part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Activation {
     /// x * sigmoid(x)
     Silu,
     /// max(x, 0)^2
     SquaredRelu,
+    /// x * Phi(x), with tanh in the place of the error function (arXiv 1606.08415, section 2). It comes without a gate.
+    Gelu,
+}
+
+/// How a vector is normalised, before each number gets its weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NormKind {
+    /// Divided by the root of its mean square (arXiv 1910.07467).
+    Rms,
+    /// The mean taken off, and divided by the standard deviation (arXiv 1607.06450, without a bias).
+    Layer,
+}
+
+/// How an embedding model makes one vector of the states of its tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Pooling {
+    /// Their mean.
+    Mean,
+    /// The state of the last token.
+    Last,
 }
 
 /// Which dimensions of a head rotary position embedding turns together.
@@ -48,7 +74,7 @@ pub struct Config {
     pub kv_heads: usize,
     /// Dimensions of a head.
     pub head_dim: usize,
-    /// Epsilon of every RMSNorm.
+    /// Epsilon of every norm.
     pub rms_epsilon: f32,
     /// Base of the rotary frequencies.
     pub rope_base: f32,
@@ -63,20 +89,53 @@ pub struct Config {
 }
 
 impl Config {
-    /// The gate activation of this family.
+    /// The activation of this family.
     pub fn activation(&self) -> Activation {
         match self.architecture {
             Architecture::BitnetB158 => Activation::SquaredRelu,
-            Architecture::Bitnet | Architecture::Llama => Activation::Silu,
+            Architecture::BinaryBitnet => Activation::Gelu,
+            Architecture::Bitnet
+            | Architecture::Llama
+            | Architecture::Qwen3
+            | Architecture::BitnetQwen3 => Activation::Silu,
         }
     }
 
-    /// Whether this family has an RMSNorm before the output and down projections.
+    /// Whether the activation of this family goes through a gate of its own, by which another projection is multiplied.
+    pub fn has_gate(&self) -> bool {
+        self.activation() != Activation::Gelu
+    }
+
+    /// The norms of this family.
+    pub fn norm(&self) -> NormKind {
+        match self.architecture {
+            Architecture::BinaryBitnet => NormKind::Layer,
+            _ => NormKind::Rms,
+        }
+    }
+
+    /// Whether this family has a norm before the output and down projections.
     pub fn has_sub_norms(&self) -> bool {
         match self.architecture {
-            Architecture::BitnetB158 | Architecture::Bitnet => true,
-            Architecture::Llama => false,
+            Architecture::BitnetB158
+            | Architecture::Bitnet
+            | Architecture::BitnetQwen3
+            | Architecture::BinaryBitnet => true,
+            Architecture::Llama | Architecture::Qwen3 => false,
         }
+    }
+
+    /// Whether the other projections of this family have a norm of their own too, after the one they share.
+    pub fn has_input_norms(&self) -> bool {
+        self.architecture == Architecture::BitnetQwen3
+    }
+
+    /// Whether this family normalises each head of the queries and keys.
+    pub fn has_head_norms(&self) -> bool {
+        matches!(
+            self.architecture,
+            Architecture::Qwen3 | Architecture::BitnetQwen3
+        )
     }
 
     /// Weights of all linear layers together; embedding and head are not among them.
@@ -84,6 +143,7 @@ impl Config {
         let (hidden, ffn) = (self.hidden as u64, self.ffn as u64);
         let q = (self.heads * self.head_dim) as u64;
         let kv = (self.kv_heads * self.head_dim) as u64;
-        self.layers as u64 * (2 * hidden * q + 2 * hidden * kv + 3 * hidden * ffn)
+        let ffn_matrices = if self.has_gate() { 3 } else { 2 };
+        self.layers as u64 * (2 * hidden * q + 2 * hidden * kv + ffn_matrices * hidden * ffn)
     }
 }

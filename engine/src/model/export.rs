@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::formats::{HALF, TensorFormat};
 use super::gguf::{Gguf, GgufFile, I2_S_BLOCK, WriteError};
-use super::{Architecture, Config, Layer, Model, RopePairing};
+use super::{Architecture, Config, Layer, Model, Pooling, RopePairing};
 use crate::weights::{DenseMatrix, DenseRows, LinearWeights, TernaryMatrix, TernaryRows};
 
 /// Keys that say how a file is stored, which a copy says anew.
@@ -26,18 +26,28 @@ impl Model {
     /// A file of this model without a tokenizer, all its metadata made from the hyperparameters.
     ///
     /// # Errors
-    /// [`WriteError::Unfit`] where `format` cannot hold a linear layer.
+    /// [`WriteError::Unfit`] where `format` cannot hold a linear layer, [`WriteError::NoName`] where no file holds the family.
     pub fn to_gguf(
         &self,
         name: &str,
         format: &'static TensorFormat,
     ) -> Result<GgufFile<'_>, WriteError> {
         let mut file = GgufFile::new();
-        let architecture = self.config.architecture.gguf_name();
+        let family = self.config.architecture;
+        let architecture = family.gguf_name().ok_or_else(|| WriteError::NoName {
+            family: format!("{family:?}"),
+        })?;
         file.string("general.architecture", architecture);
         file.string("general.name", name);
         add_storage(&mut file, format);
         add_config(&mut file, architecture, &self.config);
+        if let Some(pooling) = self.pooling {
+            let number = match pooling {
+                Pooling::Mean => 1,
+                Pooling::Last => 3,
+            };
+            file.u32(&format!("{architecture}.pooling_type"), number);
+        }
         file.string("tokenizer.ggml.model", "no_vocab");
 
         let half = |matrix: &DenseMatrix| LinearWeights::Dense(matrix.clone());
@@ -88,7 +98,7 @@ impl Model {
         let (index, part) = tensor.strip_prefix("blk.")?.split_once('.')?;
         let layer = self.layers.get(index.parse::<usize>().ok()?)?;
         let (part, suffix) = part.rsplit_once('.')?;
-        let (_, weights) = layer.linear().into_iter().find(|(name, _)| *name == part)?;
+        let (_, weights) = layer.linear().find(|(name, _)| *name == part)?;
         match suffix {
             "weight" => Some(Part::Weights(weights)),
             "scale" => Some(Part::Scale),
@@ -156,11 +166,27 @@ fn add_layer<'a>(
     }
     file.vector(&name("attn_norm"), &layer.attention_norm);
     file.vector(&name("ffn_norm"), &layer.ffn_norm);
+    let [attention_sub_norm, ffn_sub_norm] = config.sub_norm_names();
     for (part, norm) in [
-        ("attn_sub_norm", &layer.attention_sub_norm),
-        ("ffn_sub_norm", &layer.ffn_sub_norm),
+        (attention_sub_norm, &layer.attention_sub_norm),
+        (ffn_sub_norm, &layer.ffn_sub_norm),
     ] {
         if let Some(norm) = norm {
+            file.vector(&name(part), norm);
+        }
+    }
+    if let Some(norms) = &layer.head_norms {
+        file.vector(&name("attn_q_norm"), &norms.query);
+        file.vector(&name("attn_k_norm"), &norms.key);
+    }
+    if let Some(norms) = &layer.input_norms {
+        for (part, norm) in [
+            ("attn_q_norm_in", &norms.query),
+            ("attn_k_norm_in", &norms.key),
+            ("attn_v_norm_in", &norms.value),
+            ("ffn_gate_norm_in", &norms.gate),
+            ("ffn_up_norm_in", &norms.up),
+        ] {
             file.vector(&name(part), norm);
         }
     }

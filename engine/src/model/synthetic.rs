@@ -1,14 +1,14 @@
 //! Random weights in the shape of a model: speed and memory do not depend on what the weights are.
 
-use super::{Config, Layer, Model};
+use super::{Architecture, Config, HeadNorms, InputNorms, Layer, Model};
 use crate::weights::{
     DenseMatrix, DenseRows, LinearWeights, TernaryMatrix, TernaryRows, round_bf16,
 };
 use std::sync::Arc;
 
 impl Model {
-    /// A network of this shape with weights from `seed`: -1, 0 and +1 with a third each, scaled so that every layer keeps the
-    /// size of its input; norms of 1; a uniform embedding. Equal seeds give equal weights on every machine and for every
+    /// A network of this shape with weights from `seed`: -1, 0 and +1 with a third each (-1 and +1 in the binary family), scaled
+    /// so that every layer keeps the size of its input; norms of 1; a uniform embedding. Equal seeds give equal weights on every machine and for every
     /// kernel. Nothing is allocated: rows are made when they are packed.
     pub fn synthetic(config: &Config, tied_head: bool, seed: u64) -> Model {
         let mut tensor = 0;
@@ -16,26 +16,44 @@ impl Model {
             tensor += 1;
             mix(seed ^ mix(tensor))
         };
-        let mut ternary = |rows, cols| LinearWeights::synthetic(rows, cols, next_seed());
+        let kind = match config.architecture {
+            Architecture::BinaryBitnet => Values::Binary,
+            _ => Values::Ternary,
+        };
+        let mut ternary = |rows, cols| kind.weights(rows, cols, next_seed());
         let (hidden, ffn) = (config.hidden, config.ffn);
         let (query, kv) = (
             config.heads * config.head_dim,
             config.kv_heads * config.head_dim,
         );
-        let sub_norm = |width| config.has_sub_norms().then(|| vec![1.0; width]);
+        let ones = |width| vec![1.0; width];
+        let sub_norm = |width| config.has_sub_norms().then(|| ones(width));
+        let head_norms = || HeadNorms {
+            query: ones(config.head_dim),
+            key: ones(config.head_dim),
+        };
+        let input_norms = || InputNorms {
+            query: ones(hidden),
+            key: ones(hidden),
+            value: ones(hidden),
+            gate: ones(hidden),
+            up: ones(hidden),
+        };
         let layers = (0..config.layers)
             .map(|_| Layer {
-                attention_norm: vec![1.0; hidden],
+                attention_norm: ones(hidden),
                 query: ternary(query, hidden),
                 key: ternary(kv, hidden),
                 value: ternary(kv, hidden),
+                head_norms: config.has_head_norms().then(head_norms),
                 attention_sub_norm: sub_norm(query),
                 output: ternary(hidden, query),
-                ffn_norm: vec![1.0; hidden],
-                gate: ternary(ffn, hidden),
+                ffn_norm: ones(hidden),
+                gate: config.has_gate().then(|| ternary(ffn, hidden)),
                 up: ternary(ffn, hidden),
                 ffn_sub_norm: sub_norm(ffn),
                 down: ternary(hidden, ffn),
+                input_norms: config.has_input_norms().then(input_norms),
             })
             .collect();
         let mut table = || {
@@ -56,9 +74,10 @@ impl Model {
             config: config.clone(),
             embedding,
             layers,
-            final_norm: vec![1.0; hidden],
+            final_norm: ones(hidden),
             head,
             rope_factors: None,
+            pooling: None,
             notes: Vec::new(),
         }
     }
@@ -67,16 +86,43 @@ impl Model {
 impl LinearWeights {
     /// One ternary matrix of random weights, to measure a kernel on.
     pub fn synthetic(rows: usize, cols: usize, seed: u64) -> LinearWeights {
-        let source = Arc::new(SyntheticTernary { seed });
-        LinearWeights::Ternary(TernaryMatrix::new(rows, cols, ternary_scale(cols), source))
+        Values::Ternary.weights(rows, cols, seed)
     }
 }
 
-/// Two thirds of the weights are not zero: with this scale a product has the variance of its input. It has no more than eight
-/// significant bits, so that a file in any format holds the very same weights.
-#[expect(clippy::cast_precision_loss, reason = "columns of a matrix")]
-fn ternary_scale(cols: usize) -> f32 {
-    f32::from_bits(u32::from(round_bf16((1.5 / cols as f32).sqrt())) << 16)
+/// What the weights of linear layers are.
+#[derive(Clone, Copy)]
+enum Values {
+    /// -1, 0 and +1.
+    Ternary,
+    /// -1 and +1.
+    Binary,
+}
+
+impl Values {
+    fn weights(self, rows: usize, cols: usize, seed: u64) -> LinearWeights {
+        let source = Arc::new(SyntheticTernary { seed, values: self });
+        LinearWeights::Ternary(TernaryMatrix::new(rows, cols, self.scale(cols), source))
+    }
+
+    /// Two thirds of ternary weights are not zero, and all binary ones: with this scale a product has the variance of its
+    /// input. It has no more than eight significant bits, so that a file in any format holds the very same weights.
+    #[expect(clippy::cast_precision_loss, reason = "columns of a matrix")]
+    fn scale(self, cols: usize) -> f32 {
+        let inverse_share = match self {
+            Values::Ternary => 1.5,
+            Values::Binary => 1.0,
+        };
+        f32::from_bits(u32::from(round_bf16((inverse_share / cols as f32).sqrt())) << 16)
+    }
+
+    fn of(self, byte: u8) -> i8 {
+        match self {
+            // 0, 1 or 2, with 86, 85 and 85 of the 256 values of a byte.
+            Values::Ternary => (u16::from(byte) * 3).to_be_bytes()[0].cast_signed() - 1,
+            Values::Binary => (byte >> 7 << 1).cast_signed() - 1,
+        }
+    }
 }
 
 /// A uniform distribution over +-range has the variance range^2 / 3: logits of a normalised state have variance 1.
@@ -87,6 +133,7 @@ fn dense_range(cols: usize) -> f32 {
 
 struct SyntheticTernary {
     seed: u64,
+    values: Values,
 }
 
 impl TernaryRows for SyntheticTernary {
@@ -95,8 +142,7 @@ impl TernaryRows for SyntheticTernary {
         for (index, out) in out.chunks_mut(8).enumerate() {
             let bytes = mix(stream.wrapping_add(index as u64)).to_le_bytes();
             for (out, byte) in out.iter_mut().zip(bytes) {
-                // 0, 1 or 2, with 86, 85 and 85 of the 256 values of a byte.
-                *out = (u16::from(byte) * 3).to_be_bytes()[0].cast_signed() - 1;
+                *out = self.values.of(byte);
             }
         }
     }
@@ -132,16 +178,24 @@ fn mix(x: u64) -> u64 {
 mod tests {
     use super::*;
 
+    fn row(seed: u64, values: Values, row: usize) -> Vec<i8> {
+        let mut out = vec![0i8; 30_000];
+        SyntheticTernary { seed, values }.read_row(row, &mut out);
+        out
+    }
+
     #[test]
-    fn a_third_of_the_weights_is_of_each_kind() {
-        let mut row = vec![0i8; 30_000];
-        SyntheticTernary { seed: 7 }.read_row(3, &mut row);
-        for kind in [-1, 0, 1] {
-            let count = row.iter().filter(|w| **w == kind).count();
-            assert!((9_500..10_500).contains(&count), "{kind}: {count}");
+    fn weights_of_each_kind_are_as_many() {
+        for (values, kinds, bounds) in [
+            (Values::Ternary, &[-1, 0, 1][..], 9_500..10_500),
+            (Values::Binary, &[-1, 1][..], 14_500..15_500),
+        ] {
+            let weights = row(7, values, 3);
+            for kind in kinds {
+                let count = weights.iter().filter(|w| *w == kind).count();
+                assert!(bounds.contains(&count), "{kind}: {count}");
+            }
+            assert_ne!(weights, row(7, values, 4));
         }
-        let mut other = vec![0i8; 30_000];
-        SyntheticTernary { seed: 7 }.read_row(4, &mut other);
-        assert_ne!(row, other);
     }
 }

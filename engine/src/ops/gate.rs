@@ -1,4 +1,4 @@
-//! Gates of the feed-forward part, and the exponential they and attention share.
+//! Activations of the feed-forward part, and the exponential they and attention share.
 
 /// e^x within 2 ulp for x in [-87, 88]; below it gives 0, above infinity. Range reduction by log2(e) and the polynomial of
 /// Cephes `expf` (S. Moshier); only multiplications, additions and bit operations, so the bits are the same everywhere.
@@ -40,6 +40,17 @@ pub(super) fn squared_relu(gate: &[f32], up: &[f32], out: &mut [f32]) {
     }
 }
 
+/// x * Phi(x) in its form with tanh: x * sigmoid(2 * sqrt(2 / pi) * (x + 0.044715 x^3)).
+#[inline(always)]
+pub(super) fn gelu(x: &[f32], out: &mut [f32]) {
+    /// 2 * sqrt(2 / pi)
+    const SCALE: f32 = std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::SQRT_2;
+    for (out, x) in out.iter_mut().zip(x) {
+        let inner = x + 0.044_715 * (x * x * x);
+        *out = x / (1.0 + exp(-SCALE * inner));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +67,22 @@ mod tests {
         assert!(worst < 2.0 * f64::from(f32::EPSILON), "{worst:e}");
         assert_eq!(exp(-100.0), 0.0);
         assert_eq!(exp(0.0), 1.0);
+    }
+
+    #[test]
+    fn gelu_is_the_published_function() {
+        let x = [-30.0, -3.0, -1.0, 0.0, 0.5, 1.0, 3.0, 30.0];
+        let mut out = [9.0; 8];
+        gelu(&x, &mut out);
+        for (x, out) in x.into_iter().zip(out) {
+            let (x, out) = (f64::from(x), f64::from(out));
+            let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
+            let exact = 0.5 * x * (1.0 + inner.tanh());
+            assert!(
+                (out - exact).abs() < 1e-6 * x.abs().max(0.1),
+                "{x}: {out}, not {exact}"
+            );
+        }
     }
 
     #[test]

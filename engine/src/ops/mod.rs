@@ -16,6 +16,7 @@ mod rope;
 mod tile;
 
 pub(crate) use attention::{Attention, Scratch as AttentionScratch};
+pub(crate) use norm::Norm;
 pub(crate) use rope::RopeTable;
 
 use crate::cpu::{Avx2F16c, Avx512, Cpu};
@@ -87,11 +88,15 @@ macro_rules! on_shared_isa {
 
 on_shared_isa! {
     /// RMSNorm of one token: out = x / sqrt(mean(x^2) + epsilon) * weight, all of the same length.
-    pub(crate) fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) = norm::rms_norm;
+    fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) = norm::rms_norm;
 }
 on_shared_isa! {
     /// The same, in the place of `x`.
-    pub(crate) fn rms_norm_in_place(x: &mut [f32], weight: &[f32], epsilon: f32) = norm::rms_norm_in_place;
+    fn rms_norm_in_place(x: &mut [f32], weight: &[f32], epsilon: f32) = norm::rms_norm_in_place;
+}
+on_shared_isa! {
+    /// LayerNorm of one token without a bias, in the place of `x`: (x - mean) / sqrt(variance + epsilon) * weight.
+    fn layer_norm_in_place(x: &mut [f32], weight: &[f32], epsilon: f32) = norm::layer_norm_in_place;
 }
 on_shared_isa! {
     /// `x += y`, element by element: the residual stream.
@@ -112,6 +117,10 @@ on_shared_isa! {
 on_shared_isa! {
     /// `out = max(gate, 0)^2 * up`, element by element.
     pub(crate) fn squared_relu_gate(gate: &[f32], up: &[f32], out: &mut [f32]) = gate::squared_relu;
+}
+on_shared_isa! {
+    /// `out = gelu(x)`, element by element, in the form with tanh.
+    pub(crate) fn gelu(x: &[f32], out: &mut [f32]) = gate::gelu;
 }
 on_shared_isa! {
     /// Turns every head of one token, shape `[heads][head_dim]`, to its position, which `table` has reached.

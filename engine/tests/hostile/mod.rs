@@ -74,15 +74,7 @@ pub(crate) fn read_all(model: &Model) {
     dense(&model.embedding);
     model.head.iter().for_each(dense);
     for layer in &model.layers {
-        for weights in [
-            &layer.query,
-            &layer.key,
-            &layer.value,
-            &layer.output,
-            &layer.gate,
-            &layer.up,
-            &layer.down,
-        ] {
+        for (_, weights) in layer.linear() {
             match weights {
                 LinearWeights::Dense(matrix) => dense(matrix),
                 LinearWeights::Ternary(matrix) => {

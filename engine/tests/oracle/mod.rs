@@ -7,7 +7,7 @@
 
 mod rounding;
 
-use bitbench_engine::model::{Activation, Model, RopePairing};
+use bitbench_engine::model::{Activation, Model, NormKind, RopePairing};
 use bitbench_engine::weights::LinearWeights;
 use half::f16;
 pub(crate) use rounding::Inputs;
@@ -60,8 +60,8 @@ pub(crate) struct Oracle<'m> {
     inputs: Inputs,
     /// Whether keys and values are kept in half precision, as the engine keeps them.
     pub(crate) half_cache: bool,
-    /// Query, key, value, output, gate, up, down of each layer.
-    layers: Vec<[Linear; 7]>,
+    /// Query, key, value, output, up, down of each layer, and gate where it has one.
+    layers: Vec<([Linear; 6], Option<Linear>)>,
     /// In half precision.
     head: Vec<Vec<f64>>,
 }
@@ -69,10 +69,8 @@ pub(crate) struct Oracle<'m> {
 impl<'m> Oracle<'m> {
     pub(crate) fn new(model: &'m Model, inputs: Inputs) -> Self {
         let layers = model.layers.iter().map(|l| {
-            [
-                &l.query, &l.key, &l.value, &l.output, &l.gate, &l.up, &l.down,
-            ]
-            .map(Linear::of)
+            let all = [&l.query, &l.key, &l.value, &l.output, &l.up, &l.down];
+            (all.map(Linear::of), l.gate.as_ref().map(Linear::of))
         });
         let head = model.head.as_ref().unwrap_or(&model.embedding);
         let mut row = vec![0f32; model.config.hidden];
@@ -99,20 +97,62 @@ impl<'m> Oracle<'m> {
 
     /// The logits after every token, each value rounded to its nearest neighbour.
     pub(crate) fn logits(&self, tokens: &[u32]) -> Vec<f64> {
+        let states = self.states(tokens);
+        states.iter().flat_map(|x| self.times_head(x)).collect()
+    }
+
+    /// The states after every token, each value rounded to its nearest neighbour.
+    pub(crate) fn states(&self, tokens: &[u32]) -> Vec<Vec<f64>> {
         let mut cache = self.empty();
-        let steps = tokens
-            .iter()
-            .flat_map(|token| self.step(*token, &mut cache, &mut Ties::new(&[])));
-        steps.collect()
+        let state = |token: &u32| self.state(*token, &mut cache, &mut Ties::new(&[]));
+        tokens.iter().map(state).collect()
+    }
+
+    fn times_head(&self, x: &[f64]) -> Vec<f64> {
+        let dot = |row: &Vec<f64>| row.iter().zip(x).map(|(w, x)| w * x).sum();
+        self.head.iter().map(dot).collect()
     }
 
     fn norm(&self, x: &[f64], weight: &[f32]) -> Vec<f64> {
+        let average = match self.model.config.norm() {
+            NormKind::Rms => 0.0,
+            NormKind::Layer => x.iter().sum::<f64>() / x.len() as f64,
+        };
+        let x: Vec<f64> = x.iter().map(|v| v - average).collect();
         let mean = x.iter().map(|v| v * v).sum::<f64>() / x.len() as f64;
         let scale = 1.0 / (mean + f64::from(self.model.config.rms_epsilon)).sqrt();
         x.iter()
             .zip(weight)
             .map(|(v, w)| v * scale * f64::from(*w))
             .collect()
+    }
+
+    /// What some projections read: `x` normalised with what they share, and rounded; once for all, or where they have norms
+    /// of their own, for each.
+    fn inputs<const N: usize>(
+        &self,
+        x: &[f64],
+        shared: &[f32],
+        own: Option<[&Vec<f32>; N]>,
+        ties: &mut Ties<'_>,
+    ) -> [Vec<f64>; N] {
+        let normed = self.norm(x, shared);
+        match own {
+            Some(own) => own.map(|own| ties.input(&self.norm(&normed, own), self.inputs)),
+            None => {
+                let input = ties.input(&normed, self.inputs);
+                std::array::from_fn(|_| input.clone())
+            }
+        }
+    }
+
+    /// The heads of `row`, each normalised.
+    fn norm_heads(&self, row: &[f64], weight: Option<&Vec<f32>>) -> Vec<f64> {
+        let Some(weight) = weight else {
+            return row.to_vec();
+        };
+        let heads = row.chunks(weight.len());
+        heads.flat_map(|head| self.norm(head, weight)).collect()
     }
 
     fn rope(&self, heads: &mut [f64], position: usize) {
@@ -139,19 +179,23 @@ impl<'m> Oracle<'m> {
         }
     }
 
-    fn step(&self, token: u32, cache: &mut Cache, ties: &mut Ties<'_>) -> Vec<f64> {
-        let c = &self.model.config;
+    /// The state after a token: the output of the last norm.
+    fn state(&self, token: u32, cache: &mut Cache, ties: &mut Ties<'_>) -> Vec<f64> {
+        let config = &self.model.config;
         let inputs = self.inputs;
-        let mut row = vec![0f32; c.hidden];
+        let mut row = vec![0f32; config.hidden];
         self.model.embedding.read_row(token as usize, &mut row);
         let mut x: Vec<f64> = row.iter().map(|v| f16::from_f32(*v).to_f64()).collect();
         for (index, (layer, linear)) in self.model.layers.iter().zip(&self.layers).enumerate() {
-            let [query, key, value, output, gate, up, down] = linear;
+            let ([query, key, value, output, up, down], gate) = linear;
             let (keys, values) = (&mut cache.keys[index], &mut cache.values[index]);
-            let normed = ties.input(&self.norm(&x, &layer.attention_norm), inputs);
-            let mut query = query.times(&normed);
-            let mut key = key.times(&normed);
-            let mut value = value.times(&normed);
+            let own = layer.input_norms.as_ref();
+            let heads = layer.head_norms.as_ref();
+            let own_norms = own.map(|n| [&n.query, &n.key, &n.value]);
+            let [a, b, c] = self.inputs(&x, &layer.attention_norm, own_norms, ties);
+            let (query, key, mut value) = (query.times(&a), key.times(&b), value.times(&c));
+            let mut query = self.norm_heads(&query, heads.map(|n| &n.query));
+            let mut key = self.norm_heads(&key, heads.map(|n| &n.key));
             let position = keys.len();
             self.rope(&mut query, position);
             self.rope(&mut key, position);
@@ -161,18 +205,18 @@ impl<'m> Oracle<'m> {
             keys.push(key);
             values.push(value);
             let mut mixed = vec![0.0; query.len()];
-            for head in 0..c.heads {
-                let q = &query[head * c.head_dim..][..c.head_dim];
-                let at = head / (c.heads / c.kv_heads) * c.head_dim;
+            for head in 0..config.heads {
+                let q = &query[head * config.head_dim..][..config.head_dim];
+                let at = head / (config.heads / config.kv_heads) * config.head_dim;
                 let score = |k: &Vec<f64>| {
                     let dot: f64 = q.iter().zip(&k[at..]).map(|(q, k)| q * k).sum();
-                    (dot / (c.head_dim as f64).sqrt()).exp()
+                    (dot / (config.head_dim as f64).sqrt()).exp()
                 };
                 let scores: Vec<f64> = keys.iter().map(score).collect();
                 let total: f64 = scores.iter().sum();
                 for (score, value) in scores.iter().zip(&*values) {
-                    for dim in 0..c.head_dim {
-                        mixed[head * c.head_dim + dim] += score / total * value[at + dim];
+                    for dim in 0..config.head_dim {
+                        mixed[head * config.head_dim + dim] += score / total * value[at + dim];
                     }
                 }
             }
@@ -181,23 +225,29 @@ impl<'m> Oracle<'m> {
             }
             let delta = output.times(&ties.input(&mixed, inputs));
             x.iter_mut().zip(delta).for_each(|(x, d)| *x += d);
-            let normed = ties.input(&self.norm(&x, &layer.ffn_norm), inputs);
-            let gate = gate.times(&normed);
-            let up = up.times(&normed);
-            let act = |g: f64| match c.activation() {
+            let own_norms = own.map(|n| [&n.gate, &n.up]);
+            let [a, b] = self.inputs(&x, &layer.ffn_norm, own_norms, ties);
+            let gate = gate.as_ref().map(|gate| gate.times(&a));
+            let up = up.times(&b);
+            let act = |g: f64| match config.activation() {
                 Activation::Silu => g / (1.0 + (-g).exp()),
                 Activation::SquaredRelu => g.max(0.0).powi(2),
+                Activation::Gelu => {
+                    let inner = (2.0 / std::f64::consts::PI).sqrt() * (g + 0.044_715 * g.powi(3));
+                    0.5 * g * (1.0 + inner.tanh())
+                }
             };
-            let mut inner: Vec<f64> = gate.iter().zip(up).map(|(g, u)| act(*g) * u).collect();
+            let mut inner: Vec<f64> = match gate {
+                Some(gate) => gate.iter().zip(up).map(|(g, u)| act(*g) * u).collect(),
+                None => up.into_iter().map(act).collect(),
+            };
             if let Some(weight) = &layer.ffn_sub_norm {
                 inner = self.norm(&inner, weight);
             }
             let delta = down.times(&ties.input(&inner, inputs));
             x.iter_mut().zip(delta).for_each(|(x, d)| *x += d);
         }
-        let x = self.norm(&x, &self.model.final_norm);
-        let dot = |row: &Vec<f64>| row.iter().zip(&x).map(|(w, x)| w * x).sum();
-        self.head.iter().map(dot).collect()
+        self.norm(&x, &self.model.final_norm)
     }
 }
 
@@ -224,7 +274,10 @@ impl Oracle<'_> {
             for (sum, before) in &kept {
                 every_choice(|choices| {
                     let (mut cache, mut ties) = (before.clone(), Ties::new(choices));
-                    let off = distance(got, &self.step(*token, &mut cache, &mut ties));
+                    let off = distance(
+                        got,
+                        &self.times_head(&self.state(*token, &mut cache, &mut ties)),
+                    );
                     if off < tolerance {
                         ends.push((sum + off * off, cache));
                     }

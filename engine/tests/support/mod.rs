@@ -66,9 +66,13 @@ pub(crate) fn tiny_model(tiny: &Tiny) -> GgufWriter {
         let name = |part: &str| format!("blk.{layer}.{part}.weight");
         norm(&mut file, &name("attn_norm"), HIDDEN);
         norm(&mut file, &name("ffn_norm"), HIDDEN);
-        if arch != "llama" {
+        if arch.starts_with("bitnet") {
             norm(&mut file, &name("attn_sub_norm"), q);
             norm(&mut file, &name("ffn_sub_norm"), FFN);
+        }
+        if arch == "qwen3" {
+            norm(&mut file, &name("attn_q_norm"), HEAD_DIM);
+            norm(&mut file, &name("attn_k_norm"), HEAD_DIM);
         }
         for (part, rows, cols) in [
             ("attn_q", q, HIDDEN),
@@ -127,7 +131,12 @@ mod tests {
     #[test]
     fn a_tiny_model_of_each_architecture_loads() {
         let folder = tempfile::tempdir().unwrap();
-        for (architecture, head) in [("bitnet-b1.58", false), ("bitnet", false), ("llama", true)] {
+        for (architecture, head) in [
+            ("bitnet-b1.58", false),
+            ("bitnet", false),
+            ("llama", true),
+            ("qwen3", false),
+        ] {
             let tiny = Tiny {
                 architecture,
                 linear: formats::by_id(36).unwrap(),

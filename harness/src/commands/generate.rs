@@ -1,6 +1,6 @@
 //! `bitbench generate`: text from a real model, which shows that the engine computes what it is timed for.
 
-use super::{Code, CommandError, choose_head, choose_kernel};
+use super::{Code, CommandError, choose_head, choose_kernel, tell_notes};
 use crate::{host, models, progress};
 use anyhow::{Context, anyhow};
 use bitbench_engine::cpu::Cpu;
@@ -59,6 +59,7 @@ pub fn generate(arguments: &Arguments) -> Result<Code, CommandError> {
     let cpu = Cpu::detect();
     let opened =
         models::open(&arguments.model, arguments.ternarize).map_err(CommandError::usage)?;
+    tell_notes(&opened.model);
     let tokenizer = opened.tokenizer().map_err(CommandError::usage)?;
     let ternary = models::not_ternary(&opened.model).is_none();
     let kernel = choose_kernel(arguments.kernel.as_deref(), ternary, &cpu)?;

@@ -1,6 +1,6 @@
 //! `bitbench logits`: raw answers, to hold them against other tools'.
 
-use super::{Code, CommandError, choose_head, choose_kernel};
+use super::{Code, CommandError, choose_head, choose_kernel, tell_notes};
 use crate::{host, models};
 use anyhow::Context;
 use bitbench_engine::cpu::Cpu;
@@ -40,6 +40,7 @@ pub fn logits(arguments: &Arguments) -> Result<Code, CommandError> {
     let cpu = Cpu::detect();
     let opened =
         models::open(&arguments.model, arguments.ternarize).map_err(CommandError::usage)?;
+    tell_notes(&opened.model);
     let kernel = choose_kernel(
         arguments.kernel.as_deref(),
         models::not_ternary(&opened.model).is_none(),

@@ -15,6 +15,7 @@ macro_rules! tell {
 }
 
 pub mod doctor;
+pub mod embed;
 pub mod generate;
 pub mod list;
 pub mod logits;
@@ -28,6 +29,7 @@ use crate::{progress, worker};
 use bitbench_engine::cpu::Cpu;
 use bitbench_engine::heads::{self, HEADS};
 use bitbench_engine::kernels::{self, Family, KernelVariant};
+use bitbench_engine::model::Model;
 use bitbench_engine::network::HeadOptions;
 use clap::{Parser, Subcommand};
 use std::io;
@@ -73,6 +75,8 @@ pub enum Command {
     Logits(logits::Arguments),
     /// Look into a model file, convert one, or make one from a shape
     Model(model::Arguments),
+    /// Print the vector that an embedding model makes of a text
+    Embed(embed::Arguments),
     /// Serve the embedded engine to a harness
     #[command(hide = true)]
     Worker,
@@ -150,6 +154,7 @@ pub fn dispatch(cli: Cli) -> Result<Code, CommandError> {
         Command::Generate(arguments) => generate::generate(&arguments),
         Command::Logits(arguments) => logits::logits(&arguments),
         Command::Model(arguments) => model::model(&arguments),
+        Command::Embed(arguments) => embed::embed(&arguments),
         Command::Worker => {
             worker::serve(io::stdin().lock(), io::stdout().lock())
                 .map_err(CommandError::internal)?;
@@ -159,6 +164,13 @@ pub fn dispatch(cli: Cli) -> Result<Code, CommandError> {
     match code {
         Code::Done if progress::output_failed() => Ok(Code::Internal),
         code => Ok(code),
+    }
+}
+
+/// Tells what was decided about a file that it does not say itself.
+fn tell_notes(model: &Model) {
+    for note in &model.notes {
+        tell!("note: {note}");
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Shape {
     pub name: String,
     /// Which model it is.
     pub about: String,
-    /// Network family, by its GGUF name.
+    /// Network family: its GGUF name, or `qwen3-bitnet` or `bitnet-1.0`.
     pub architecture: String,
     /// Width of the residual stream.
     pub hidden: usize,
@@ -98,7 +98,14 @@ impl Shape {
             "bitnet-b1.58" => (Architecture::BitnetB158, RopePairing::Halves),
             "bitnet" => (Architecture::Bitnet, RopePairing::Halves),
             "llama" => (Architecture::Llama, RopePairing::Adjacent),
-            _ => return Err(error("`architecture` is bitnet-b1.58, bitnet or llama")),
+            "qwen3" => (Architecture::Qwen3, RopePairing::Halves),
+            "qwen3-bitnet" => (Architecture::BitnetQwen3, RopePairing::Halves),
+            "bitnet-1.0" => (Architecture::BinaryBitnet, RopePairing::Halves),
+            _ => {
+                return Err(error(
+                    "`architecture` is bitnet-b1.58, bitnet, llama, qwen3, qwen3-bitnet or bitnet-1.0",
+                ));
+            }
         };
         let sizes = [
             self.hidden,
@@ -163,6 +170,9 @@ mod tests {
             ("Llama3-8B", 6_979_321_856),
             ("Falcon3-10B", 9_500_098_560),
             ("100B", 99_958_652_928),
+            // 28 layers of q, k, v, output and three of 1024 x 3072; 24 layers of 4 + 2 * 4 squares of 2048.
+            ("Embedding-0.6B", 28 * (6_291_456 + 9_437_184)),
+            ("BitNet-1.3B", 24 * 12 * 4_194_304),
         ] {
             let shape = find_shape(&shapes, name).expect(name);
             assert_eq!(

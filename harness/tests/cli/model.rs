@@ -393,3 +393,20 @@ fn a_hugging_face_folder_is_laid_open_and_converted() {
     let expected = logits(&bench, "a.gguf", "--kernel i2s-scalar");
     assert!(logits(&bench, "b.gguf", "--kernel i2s-scalar") == expected);
 }
+
+#[test]
+fn a_file_packed_on_arm_becomes_one_that_says_how_it_is_packed() {
+    let bench = Bench::beside();
+    let from = fixture("tiny-I2_S.gguf");
+    let from = from.display();
+    for (out, flag) in [("x86.gguf", ""), ("arm.gguf", "--i2s-of-arm")] {
+        bench
+            .run(&format!("model convert {from} {out} --to i2_s {flag}"))
+            .expect(0);
+        let ran = bench.run(&format!("logits --model {out} --tokens 3 --out o.f32"));
+        assert!(!ran.expect(0).err.contains("note:"), "{out}");
+    }
+    let of = |model: &str| logits(&bench, model, "");
+    assert!(of("x86.gguf") == of(&from.to_string()));
+    assert!(of("arm.gguf") != of("x86.gguf"));
+}

@@ -39,6 +39,42 @@ fn logits_of_every_fixture_have_the_promised_size() {
 }
 
 #[test]
+fn an_embedding_is_printed_as_numbers() {
+    let bench = Bench::beside();
+    let model = fixture("tiny-qwen3-F16.gguf");
+    let model = model.display();
+    let ran = bench
+        .run(&format!("embed --model {model} --tokens 1,2,3"))
+        .expect(0);
+    let vector: Vec<f32> = serde_json::from_str(ran.out.trim()).unwrap();
+    let length: f32 = vector.iter().map(|v| v * v).sum();
+    assert!(
+        vector.len() == 128 && (length - 1.0).abs() < 1e-5,
+        "{length}"
+    );
+    for (input, word) in [
+        ("--text words", "has no tokenizer"),
+        ("--tokens 256", "256"),
+        ("", "--tokens"),
+        ("--tokens 1 --text words", "--text"),
+    ] {
+        let ran = bench.run(&format!("embed --model {model} {input}"));
+        ran.expect(2).says(&[word]);
+    }
+}
+
+#[test]
+fn what_a_file_does_not_say_is_said() {
+    let bench = Bench::beside();
+    let model = fixture("tiny-I2_S.gguf");
+    let run = format!(
+        "logits --model {} --tokens 1 --out out.f32",
+        model.display()
+    );
+    bench.run(&run).expect(0).says(&["note: ", "blocks of 128"]);
+}
+
+#[test]
 fn logits_depend_on_the_head_where_it_is_an_approximation() {
     let bench = Bench::beside();
     let model = fixture("tiny-I2_S.gguf");

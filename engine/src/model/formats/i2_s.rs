@@ -2,7 +2,8 @@
 //!
 //! Weight j of a block is in byte j % 32 at bits 7-2(j/32) and the one below: byte m holds weights m, m+32, m+64, m+96 from
 //! the top. Codes 0, 1, 2 stand for -1, 0, +1, multiplied by the scale; 3 is invalid. The blocks run over the row-major
-//! tensor; a row is a multiple of 128 here. 32 bytes are reserved for the scale, which fills the first 4 (bitnet.cpp `src/ggml-bitnet-mad.cpp`, `ggml_nbytes`).
+//! tensor; a row is a multiple of 128 here. 32 bytes are reserved for the scale, which fills the first 4 (bitnet.cpp
+//! `src/ggml-bitnet-mad.cpp`, `ggml_nbytes`).
 
 use super::{Encode, Encoder, Scale, TensorFormat, TernaryView, code};
 

@@ -193,7 +193,8 @@ impl Gguf {
         if self.get(I2_S_BLOCK).is_none() && self.shards.iter().any(holds_i2_s) {
             notes.push(
                 "I2_S weights are read in blocks of 128, as bitnet.cpp packs them on x86 and published files have them; a file \
-                 that was packed on ARM has blocks of 64, does not say so, and would give nonsense"
+                 that was packed on ARM has blocks of 64, does not say so, and gives nonsense until `bitbench model convert \
+                 --i2s-of-arm` has made one of it that does"
                     .to_owned(),
             );
         }

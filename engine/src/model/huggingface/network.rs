@@ -58,6 +58,7 @@ impl Model {
             final_norm: tensors.vector("model.norm.weight", hidden)?,
             head,
             rope_factors: read.rope_factors,
+            pooling: None,
             notes: Vec::new(),
             config: read.config,
         };
@@ -101,11 +102,13 @@ impl<'a> Tensors<'a> {
             ffn_sub_norm: sub_norm(ffn_sub_norm, ffn)?,
             attention_norm: norm("input_layernorm", hidden)?,
             ffn_norm: norm("post_attention_layernorm", hidden)?,
+            head_norms: None,
+            input_norms: None,
             query,
             key,
             value,
             output,
-            gate,
+            gate: Some(gate),
             up,
             down,
         })

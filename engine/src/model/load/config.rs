@@ -4,10 +4,10 @@
 //! llama.cpp, which every such file is made for, defines one; it is stated at the place.
 
 use crate::model::gguf::{Gguf, Value};
-use crate::model::{Architecture, Config, LoadError, RopePairing};
+use crate::model::{Architecture, Config, LoadError, Pooling, RopePairing};
 
 /// The architectures of GGUF files that the forward pass knows.
-const ARCHITECTURES: [(&str, Architecture, RopePairing); 4] = [
+const ARCHITECTURES: [(&str, Architecture, RopePairing); 5] = [
     (
         "bitnet-b1.58",
         Architecture::BitnetB158,
@@ -16,15 +16,32 @@ const ARCHITECTURES: [(&str, Architecture, RopePairing); 4] = [
     ("bitnet-25", Architecture::BitnetB158, RopePairing::Halves),
     ("bitnet", Architecture::Bitnet, RopePairing::Halves),
     ("llama", Architecture::Llama, RopePairing::Adjacent),
+    ("qwen3", Architecture::Qwen3, RopePairing::Halves),
 ];
 
 impl Architecture {
-    /// The name of this family in GGUF files: where it has several, the one that most tools read.
-    pub fn gguf_name(self) -> &'static str {
-        ARCHITECTURES
-            .into_iter()
-            .find(|known| known.1 == self)
-            .map_or("", |known| known.0)
+    /// The name of this family in GGUF files, if it has one; where it has several, the one that most tools read.
+    pub fn gguf_name(self) -> Option<&'static str> {
+        let family = match self {
+            Architecture::BitnetQwen3 => Architecture::Qwen3,
+            other => other,
+        };
+        let known = ARCHITECTURES.into_iter().find(|known| known.1 == family);
+        known.map(|known| known.0)
+    }
+}
+
+/// A tensor that tells the BitNet embedding models from Qwen3, whose name their files bear.
+const INPUT_NORM: &str = "blk.0.attn_q_norm_in.weight";
+
+impl Config {
+    /// The names that files give to the norms before the output and the down projection.
+    pub(in crate::model) fn sub_norm_names(&self) -> [&'static str; 2] {
+        if self.has_input_norms() {
+            ["attn_output_norm_in", "ffn_down_norm_in"]
+        } else {
+            ["attn_sub_norm", "ffn_sub_norm"]
+        }
     }
 }
 
@@ -50,7 +67,7 @@ pub(super) fn read(gguf: &Gguf) -> Result<Config, LoadError> {
             .ok_or_else(|| gguf.damaged("general.architecture is not a string"))?,
         None => return Err(gguf.damaged("the key general.architecture is missing")),
     };
-    let Some((_, architecture, rope_pairing)) =
+    let Some((_, mut architecture, rope_pairing)) =
         ARCHITECTURES.into_iter().find(|known| known.0 == name)
     else {
         let known: Vec<&str> = ARCHITECTURES.iter().map(|known| known.0).collect();
@@ -59,7 +76,25 @@ pub(super) fn read(gguf: &Gguf) -> Result<Config, LoadError> {
             known.join(", ")
         )));
     };
+    if architecture == Architecture::Qwen3 && gguf.tensor(INPUT_NORM).is_some() {
+        architecture = Architecture::BitnetQwen3;
+    }
     Keys { gguf, name }.read(architecture, rope_pairing)
+}
+
+/// How an embedding model pools its states (`enum llama_pooling_type`).
+pub(super) fn pooling(gguf: &Gguf) -> Result<Option<Pooling>, LoadError> {
+    let architecture = gguf.get("general.architecture");
+    let name = architecture.and_then(|value| value.as_str());
+    let key = format!("{}.pooling_type", name.unwrap_or_default());
+    match gguf.get(&key) {
+        None | Some(Value::Integer(0)) => Ok(None),
+        Some(Value::Integer(1)) => Ok(Some(Pooling::Mean)),
+        Some(Value::Integer(3)) => Ok(Some(Pooling::Last)),
+        Some(other) => Err(gguf.unsupported(format!(
+            "{key} is {other:?}; 0 (none), 1 (mean) and 3 (last token) are supported"
+        ))),
+    }
 }
 
 struct Keys<'a> {
@@ -74,6 +109,7 @@ impl Keys<'_> {
         rope_pairing: RopePairing,
     ) -> Result<Config, LoadError> {
         self.check_changes()?;
+        self.check_causal()?;
         let layers = self.size("block_count")?;
         let hidden = self.size("embedding_length")?;
         let ffn = self.size("feed_forward_length")?;
@@ -202,6 +238,17 @@ impl Keys<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Attention to later tokens is what an encoder does, and no causal network.
+    fn check_causal(&self) -> Result<(), LoadError> {
+        match self.get("attention.causal") {
+            None | Some(Value::Bool(true)) => Ok(()),
+            Some(other) => Err(self.gguf.unsupported(format!(
+                "{} is {other:?}, and only causal attention is supported",
+                self.full("attention.causal")
+            ))),
+        }
     }
 
     fn full(&self, key: &str) -> String {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::gguf::{Gguf, Tensor};
 use super::huggingface::Folder;
-use super::{Architecture, Config, Layer, LoadError, Model};
+use super::{Architecture, Config, HeadNorms, InputNorms, Layer, LoadError, Model};
 use crate::weights::{DenseMatrix, LinearWeights};
 pub(super) use rows::FileRows;
 
@@ -64,6 +64,7 @@ impl Model {
                 Some(_) => Some(tensors.rope_factors(config.rope_dims / 2)?),
                 None => None,
             },
+            pooling: config::pooling(gguf)?,
             notes: gguf.notes(),
             config,
         };
@@ -86,23 +87,41 @@ impl<'a> Tensors<'a> {
             config.heads * config.head_dim,
             config.kv_heads * config.head_dim,
         );
-        let sub_norms = config.has_sub_norms();
         let name = |part: &str| format!("blk.{layer}.{part}");
         let mut linear = |part: &str, rows, cols| self.linear(&name(part), rows, cols, config);
         let query = linear("attn_q", q, hidden)?;
         let key = linear("attn_k", kv, hidden)?;
         let value = linear("attn_v", kv, hidden)?;
         let output = linear("attn_output", hidden, q)?;
-        let gate = linear("ffn_gate", ffn, hidden)?;
+        let gate = config.has_gate().then(|| linear("ffn_gate", ffn, hidden));
+        let gate = gate.transpose()?;
         let up = linear("ffn_up", ffn, hidden)?;
         let down = linear("ffn_down", hidden, ffn)?;
-        let mut norm = |part: &str, len| self.vector(&name(part), len);
-        let mut sub_norm = |part, len| sub_norms.then(|| norm(part, len)).transpose();
+        let mut norm = |part: &str, len| self.vector(&name(&format!("{part}.weight")), len);
+        let [attention_sub_norm, ffn_sub_norm] = config.sub_norm_names();
+        let mut sub_norm = |part, len| config.has_sub_norms().then(|| norm(part, len)).transpose();
         Ok(Layer {
-            attention_sub_norm: sub_norm("attn_sub_norm.weight", q)?,
-            ffn_sub_norm: sub_norm("ffn_sub_norm.weight", ffn)?,
-            attention_norm: norm("attn_norm.weight", hidden)?,
-            ffn_norm: norm("ffn_norm.weight", hidden)?,
+            attention_sub_norm: sub_norm(attention_sub_norm, q)?,
+            ffn_sub_norm: sub_norm(ffn_sub_norm, ffn)?,
+            attention_norm: norm("attn_norm", hidden)?,
+            ffn_norm: norm("ffn_norm", hidden)?,
+            head_norms: match config.has_head_norms() {
+                true => Some(HeadNorms {
+                    query: norm("attn_q_norm", config.head_dim)?,
+                    key: norm("attn_k_norm", config.head_dim)?,
+                }),
+                false => None,
+            },
+            input_norms: match config.has_input_norms() {
+                true => Some(InputNorms {
+                    query: norm("attn_q_norm_in", hidden)?,
+                    key: norm("attn_k_norm_in", hidden)?,
+                    value: norm("attn_v_norm_in", hidden)?,
+                    gate: norm("ffn_gate_norm_in", hidden)?,
+                    up: norm("ffn_up_norm_in", hidden)?,
+                }),
+                false => None,
+            },
             query,
             key,
             value,
@@ -154,8 +173,11 @@ impl<'a> Tensors<'a> {
         config: &Config,
     ) -> Result<LinearWeights, LoadError> {
         let factor_name = format!("{name}.scale");
-        let has_factor =
-            config.architecture != Architecture::Llama && self.gguf.tensor(&factor_name).is_some();
+        let may_have_factor = matches!(
+            config.architecture,
+            Architecture::Bitnet | Architecture::BitnetB158
+        );
+        let has_factor = may_have_factor && self.gguf.tensor(&factor_name).is_some();
         let factor = if has_factor {
             self.vector(&factor_name, 1)?[0]
         } else {

@@ -1,7 +1,7 @@
 //! `bitbench model convert`: the same weights in a file of another format.
 
 use super::{Network, format, write};
-use crate::commands::{Code, CommandError};
+use crate::commands::{Code, CommandError, tell_notes};
 use crate::models;
 use anyhow::{Context, anyhow};
 use bitbench_engine::model::formats::TensorFormat;
@@ -32,6 +32,9 @@ pub struct Arguments {
     /// Make half-precision linear layers ternary, which destroys the quality of the model
     #[arg(long)]
     ternarize: bool,
+    /// Read I2_S weights as bitnet.cpp packs them on ARM, which no file says of itself
+    #[arg(long)]
+    i2s_of_arm: bool,
     /// Replace a file that is there
     #[arg(long)]
     force: bool,
@@ -52,8 +55,12 @@ enum Source {
 /// See [`CommandError`].
 pub fn convert(arguments: &Arguments) -> Result<Code, CommandError> {
     let (input, out) = (&arguments.model, &arguments.out);
-    let source = Source::open(input).map_err(CommandError::usage)?;
-    if source.files(input).iter().any(|file| same_file(file, out)) {
+    let mut source = Source::open(input).map_err(CommandError::usage)?;
+    match &mut source {
+        Source::File(gguf) if arguments.i2s_of_arm => gguf.read_i2_s_of_arm(),
+        _ => {}
+    }
+    if source.files().iter().any(|file| same_file(file, out)) {
         return Err(CommandError::usage(anyhow!(
             "{} is the model itself, and is not replaced; give OUT another name",
             out.display()
@@ -65,6 +72,7 @@ pub fn convert(arguments: &Arguments) -> Result<Code, CommandError> {
         model = source.load(true)?;
         tell!("ternarized: quality destroyed");
     }
+    tell_notes(&model);
     let file = match &source {
         Source::File(gguf) => model.convert(gguf, arguments.to),
         Source::Folder(_) => model.to_gguf(&name_of(input), arguments.to),
@@ -97,9 +105,9 @@ impl Source {
         Gguf::open(path).map(Source::File)
     }
 
-    fn files(&self, path: &Path) -> Vec<PathBuf> {
+    fn files(&self) -> Vec<PathBuf> {
         match self {
-            Source::File(_) => vec![path.to_owned()],
+            Source::File(gguf) => gguf.paths().map(Path::to_owned).collect(),
             Source::Folder(folder) => folder.files(),
         }
     }
@@ -129,7 +137,7 @@ impl Source {
         };
         let stated = stated.and_then(|value| value.as_str());
         let made = model.config.architecture.gguf_name();
-        stated.unwrap_or(made).to_owned()
+        stated.or(made).unwrap_or_default().to_owned()
     }
 }
 

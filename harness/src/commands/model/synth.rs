@@ -64,7 +64,7 @@ pub fn synth(arguments: &Arguments) -> Result<Code, CommandError> {
         .to_gguf(&name, arguments.format)
         .map_err(CommandError::usage)?;
     let network = Network {
-        architecture: config.architecture.gguf_name(),
+        architecture: config.architecture.gguf_name().unwrap_or_default(),
         tied_head: shape.tied_head,
         square: config.heads * config.head_dim == config.hidden,
     };

@@ -40,6 +40,14 @@ pub enum WriteError {
         /// What the system said.
         source: io::Error,
     },
+    /// No tool has a name for such a network in a file.
+    #[error(
+        "GGUF files have no name for a network of this family ({family}), so none can be written"
+    )]
+    NoName {
+        /// The family.
+        family: String,
+    },
     /// A format cannot hold a tensor.
     #[error("tensor {tensor} cannot be stored as {format}: {reason}")]
     Unfit {
