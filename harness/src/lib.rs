@@ -13,6 +13,7 @@ pub mod journal;
 pub mod memory;
 pub mod meter;
 pub mod models;
+pub mod pair;
 pub mod plan;
 pub mod progress;
 pub mod roofline;

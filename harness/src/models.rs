@@ -1,5 +1,6 @@
 //! Model files as the harness sees them: opened, hashed, with their tokenizer.
 
+use crate::pair;
 use bitbench_engine::model::gguf::Gguf;
 use bitbench_engine::model::{Layer, LoadError, LoadOptions, Model};
 use bitbench_engine::tokenizer::{Tokenizer, TokenizerError};
@@ -48,12 +49,20 @@ pub enum ModelError {
     },
 }
 
-/// Opens a model file and checks every tensor of it.
+/// Whether there is such a model: a file, or one of the pair.
+pub fn exists(path: &Path) -> bool {
+    pair::find(path).is_some() || path.exists()
+}
+
+/// Opens a model, a file or one of the pair, and checks every tensor of it.
 ///
 /// # Errors
 /// See [`ModelError`].
 pub fn open(path: &Path, ternarize: bool) -> Result<OpenModel, ModelError> {
-    let gguf = Gguf::open(path)?;
+    let gguf = match pair::find(path) {
+        Some(bytes) => Gguf::from_static(path, bytes),
+        None => Gguf::open(path),
+    }?;
     let model = Model::from_gguf(&gguf, LoadOptions { ternarize })?;
     Ok(OpenModel { gguf, model })
 }
@@ -86,7 +95,14 @@ pub fn hash(path: &Path) -> Result<String, ModelError> {
         source,
     };
     let mut hasher = blake3::Hasher::new();
-    io::copy(&mut std::fs::File::open(path).map_err(io)?, &mut hasher).map_err(io)?;
+    match pair::find(path) {
+        Some(bytes) => {
+            hasher.update(bytes);
+        }
+        None => {
+            io::copy(&mut std::fs::File::open(path).map_err(io)?, &mut hasher).map_err(io)?;
+        }
+    }
     Ok(format!("blake3:{}", hasher.finalize().to_hex()))
 }
 

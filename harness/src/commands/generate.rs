@@ -1,7 +1,8 @@
 //! `bitbench generate`: text from a real model, which shows that the engine computes what it is timed for.
 
+use super::sample::Sampler;
 use super::{Code, CommandError, choose_head, choose_kernel, tell_notes};
-use crate::{host, models, progress};
+use crate::{host, models, pair, progress};
 use anyhow::{Context, anyhow};
 use bitbench_engine::cpu::Cpu;
 use bitbench_engine::network::Network;
@@ -14,11 +15,12 @@ use std::time::Instant;
 
 /// Arguments of `bitbench generate`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
+  bitbench generate --prompt \"And it came to pass\" --temperature 0.7
   bitbench generate --model models/SmolLM2-135M-Instruct.Q4_1.gguf --prompt \"The capital of France is\"")]
 pub struct Arguments {
-    /// GGUF file
-    #[arg(long, value_name = "FILE")]
+    /// GGUF file, or one of the small pair that bitbench brings: pair:ternary, pair:f16
+    #[arg(long, value_name = "FILE", default_value = pair::TERNARY)]
     model: PathBuf,
     /// Text to go on with
     #[arg(long, value_name = "TEXT")]
@@ -26,6 +28,12 @@ pub struct Arguments {
     /// Most tokens to generate; the model may end before
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     max_tokens: u32,
+    /// Draw each token by its probability, at this temperature [default: the most probable token]
+    #[arg(long, value_name = "T", default_value_t = 0.0, hide_default_value = true, value_parser = temperature)]
+    temperature: f64,
+    /// Seed of the draw
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
     /// Kernel variant of the linear layers [default: the best for the weights of the file]
     #[arg(long, value_name = "NAME")]
     kernel: Option<String>,
@@ -43,6 +51,13 @@ pub struct Arguments {
     json: bool,
 }
 
+fn temperature(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(value) if (0.0..=100.0).contains(&value) => Ok(value),
+        _ => Err("a number from 0 to 100".to_owned()),
+    }
+}
+
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Generated {
@@ -51,7 +66,7 @@ struct Generated {
     text: String,
 }
 
-/// Generates text greedily.
+/// Generates text, greedily unless a temperature is given.
 ///
 /// # Errors
 /// See [`CommandError`].
@@ -105,9 +120,10 @@ pub fn generate(arguments: &Arguments) -> Result<Code, CommandError> {
     };
     let mut stream = tokenizer.stream();
     let mut ids = Vec::new();
+    let mut sampler = Sampler::new(arguments.temperature, arguments.seed);
     let start = Instant::now();
-    let mut token = session
-        .run_greedy(&prompt_ids)
+    let mut token = sampler
+        .next(&mut session, &prompt_ids)
         .map_err(CommandError::usage)?;
     let first = start.elapsed();
     while !tokenizer.is_end(token) {
@@ -116,7 +132,9 @@ pub fn generate(arguments: &Arguments) -> Result<Code, CommandError> {
         if ids.len() == most || session.positions() == positions {
             break;
         }
-        token = session.run_greedy(&[token]).map_err(CommandError::usage)?;
+        token = sampler
+            .next(&mut session, &[token])
+            .map_err(CommandError::usage)?;
     }
     out.say(&stream.finish())?;
     if arguments.json {

@@ -3,7 +3,7 @@
 use super::{Code, CommandError};
 use crate::energy::survey::survey;
 use crate::energy::sysfs::SysFs;
-use crate::suite;
+use crate::{pair, suite};
 use bitbench_engine::cpu::Cpu;
 use bitbench_engine::heads::HEADS;
 use bitbench_engine::kernels::VARIANTS;
@@ -75,6 +75,10 @@ pub fn list(arguments: &Arguments) -> Result<Code, CommandError> {
         say!("Models, by shape, with random weights (or give the path of a GGUF file)");
         for shape in suite::load_shapes().map_err(CommandError::usage)? {
             say!("  {:<12} {}", shape.name, shape.about);
+        }
+        say!("Models that were trained, part of bitbench");
+        for (name, about) in pair::MODELS {
+            say!("  {name:<12} {about}");
         }
     }
     if wanted(What::Energy) {

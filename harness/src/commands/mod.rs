@@ -23,6 +23,7 @@ pub mod model;
 pub mod report;
 pub mod roofline;
 pub mod run;
+mod sample;
 pub mod tune;
 
 use crate::{progress, worker};

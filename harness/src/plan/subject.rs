@@ -56,7 +56,7 @@ pub(super) fn resolve(shapes: &[Shape], name: &str) -> Result<Subject, PlanError
         });
     }
     let path = Path::new(name);
-    if !path.exists() {
+    if !models::exists(path) {
         let known: Vec<&str> = shapes.iter().map(|s| s.name.as_str()).collect();
         return Err(PlanError::UnknownModel {
             name: name.to_owned(),

@@ -38,6 +38,11 @@ pub fn suite_names() -> Vec<String> {
     names
 }
 
+/// The bytes of an embedded file, named by its path under `suites/`.
+pub(crate) fn data(path: &str) -> Option<&'static [u8]> {
+    SUITES.get_file(path).map(include_dir::File::contents)
+}
+
 /// The suite of this name, or the file at this path.
 pub(super) fn find(name: &str) -> Result<EmbeddedFile, SuiteError> {
     if Path::new(name).extension().is_some_and(|e| e == "toml") {

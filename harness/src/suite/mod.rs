@@ -1,6 +1,6 @@
 //! Suites: what is measured, as data. `suites/README.md` documents the format.
 
-mod embedded;
+pub(crate) mod embedded;
 mod engines;
 mod models;
 

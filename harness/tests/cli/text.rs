@@ -129,6 +129,28 @@ fn text_from_a_model_without_tokenizer_is_refused() {
 }
 
 #[test]
+fn a_model_is_built_in_and_a_seed_repeats_its_text() {
+    let bench = Bench::beside();
+    let say = |options: &str| {
+        let ran = bench.run(&format!("generate --prompt And --max-tokens 16 {options}"));
+        ran.expect(0).out
+    };
+    assert_eq!(say(""), say("--model pair:ternary --temperature 0"));
+    assert_eq!(
+        say("--temperature 1 --seed 7"),
+        say("--temperature 1 --seed 7")
+    );
+    assert_ne!(
+        say("--temperature 1 --seed 7"),
+        say("--temperature 1 --seed 8")
+    );
+    assert_ne!(say(""), say("--model pair:f16"));
+    bench
+        .run("generate --prompt And --temperature -1")
+        .expect(2);
+}
+
+#[test]
 fn list_and_doctor_name_every_kernel() {
     let bench = Bench::beside();
     for arguments in ["list", "list kernels", "doctor"] {
