@@ -4,6 +4,7 @@
 mod folder;
 mod hostile;
 mod mutate;
+mod read_all;
 mod support;
 
 use std::fs;
@@ -11,8 +12,9 @@ use std::path::Path;
 
 use bitbench_engine::model::{LoadError, LoadOptions, load};
 use folder::{FolderFiles, fixture};
-use hostile::{measured, read_all};
+use hostile::measured;
 use mutate::mutated;
+use read_all::read_all;
 use serde_json::json;
 use support::Random;
 

@@ -2,12 +2,14 @@
 //! memory than a small multiple of the file.
 
 mod hostile;
+mod read_all;
 mod support;
 
 use std::path::Path;
 
 use bitbench_engine::model::{LoadError, LoadOptions, formats, load};
-use hostile::{measured, read_all};
+use hostile::measured;
+use read_all::read_all;
 use support::{GgufWriter, HIDDEN, Kv, Random, Tiny, tiny_model};
 
 /// Loads `bytes` as a file, checks the memory that took, and reads all weights of what was accepted.

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use super::TokenizerError;
 use super::bpe::{self, Symbol};
+use super::gguf::Source;
 use super::pre::{PreTokenizer, Splitter};
 use super::vocabulary::Vocabulary;
-use super::{Source, TokenizerError};
 
 #[derive(Debug)]
 pub(super) struct ByteLevel {

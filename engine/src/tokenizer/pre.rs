@@ -6,7 +6,8 @@
 
 use fancy_regex::Regex;
 
-use super::{Source, TokenizerError};
+use super::TokenizerError;
+use super::gguf::Source;
 
 /// A rule, by all names that files have for it (the families of llama.cpp's `llama-vocab.cpp`).
 pub(super) struct PreTokenizer {

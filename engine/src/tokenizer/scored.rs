@@ -1,9 +1,10 @@
 //! SentencePiece's BPE: characters are joined to the token of the highest score, and what has no token becomes bytes
 //! (Kudo and Richardson, arXiv 1808.06226).
 
+use super::TokenizerError;
 use super::bpe::{self, Symbol};
+use super::gguf::Source;
 use super::vocabulary::Vocabulary;
-use super::{Source, TokenizerError};
 
 #[derive(Debug)]
 pub(super) struct Scored {

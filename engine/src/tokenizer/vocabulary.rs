@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::TokenizerError;
 use super::byte_level::ByteTable;
-use super::{Source, TokenizerError};
+use super::gguf::Source;
 
 /// Kinds of token (`tokenizer.ggml.token_type`, ggml `docs/gguf.md`).
 const NORMAL: u8 = 1;

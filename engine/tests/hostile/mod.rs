@@ -1,12 +1,10 @@
-//! Loading what was made to break the loader: the memory it takes is counted, and what is accepted is read to the end.
+//! Loading what was made to break the loader: the memory it takes is counted.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use bitbench_engine::model::Model;
-use bitbench_engine::weights::{DenseMatrix, LinearWeights};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// The system's allocator, with a count of what the loading threads hold and the most that it was.
@@ -63,29 +61,4 @@ pub(crate) fn measured<T: Send>(run: impl FnOnce() -> T + Send) -> (T, usize) {
     let peak = PEAK.load(Relaxed).unsigned_abs();
     drop(pool);
     (result, peak)
-}
-
-/// Reads all weights of a model.
-pub(crate) fn read_all(model: &Model) {
-    let dense = |matrix: &DenseMatrix| {
-        let mut row = vec![0.0; matrix.cols()];
-        (0..matrix.rows()).for_each(|at| matrix.read_row(at, &mut row));
-    };
-    dense(&model.embedding);
-    model.head.iter().for_each(dense);
-    for layer in &model.layers {
-        for (_, weights) in layer.linear() {
-            match weights {
-                LinearWeights::Dense(matrix) => dense(matrix),
-                LinearWeights::Ternary(matrix) => {
-                    assert!(matrix.scale().is_finite());
-                    let mut row = vec![9; matrix.cols()];
-                    for at in 0..matrix.rows() {
-                        matrix.read_row(at, &mut row);
-                        assert!(row.iter().all(|trit| (-1..=1).contains(trit)));
-                    }
-                }
-            }
-        }
-    }
 }
