@@ -5,6 +5,7 @@
 //! and the [`journal`] keeps every sample.
 #![forbid(unsafe_code)]
 
+pub mod chat;
 pub mod commands;
 pub mod energy;
 pub mod host;

@@ -1,19 +1,24 @@
-//! Model files as the harness sees them: opened, hashed, with their tokenizer.
+//! Model files and folders as the harness sees them: opened, hashed, with their tokenizer.
 
 use crate::pair;
 use bitbench_engine::model::gguf::Gguf;
+use bitbench_engine::model::huggingface::Folder;
 use bitbench_engine::model::{Layer, LoadError, LoadOptions, Model};
 use bitbench_engine::tokenizer::{Tokenizer, TokenizerError};
 use bitbench_engine::weights::LinearWeights;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A model file.
+/// A model, open.
 pub struct OpenModel {
-    /// The file.
-    pub gguf: Gguf,
+    source: Source,
     /// The network in it.
     pub model: Model,
+}
+
+enum Source {
+    File(Gguf),
+    Folder(Folder),
 }
 
 /// Why a model file cannot be used.
@@ -49,32 +54,53 @@ pub enum ModelError {
     },
 }
 
-/// Whether there is such a model: a file, or one of the pair.
+/// Whether there is such a model: a file, a folder, or one of the pair.
 pub fn exists(path: &Path) -> bool {
     pair::find(path).is_some() || path.exists()
 }
 
-/// Opens a model, a file or one of the pair, and checks every tensor of it.
+/// Opens a model, a GGUF file, a folder with safetensors files, or one of the pair, and checks every tensor of it.
 ///
 /// # Errors
 /// See [`ModelError`].
 pub fn open(path: &Path, ternarize: bool) -> Result<OpenModel, ModelError> {
-    let gguf = match pair::find(path) {
+    let options = LoadOptions { ternarize };
+    let bytes = pair::find(path);
+    if bytes.is_none() && path.is_dir() {
+        let folder = Folder::open(path)?;
+        let model = Model::from_folder(&folder, options)?;
+        let source = Source::Folder(folder);
+        return Ok(OpenModel { source, model });
+    }
+    let gguf = match bytes {
         Some(bytes) => Gguf::from_static(path, bytes),
         None => Gguf::open(path),
     }?;
-    let model = Model::from_gguf(&gguf, LoadOptions { ternarize })?;
-    Ok(OpenModel { gguf, model })
+    let model = Model::from_gguf(&gguf, options)?;
+    let source = Source::File(gguf);
+    Ok(OpenModel { source, model })
 }
 
 impl OpenModel {
+    /// The file or folder.
+    pub fn path(&self) -> &Path {
+        match &self.source {
+            Source::File(gguf) => gguf.path(),
+            Source::Folder(folder) => folder.path(),
+        }
+    }
+
     /// The tokenizer of the model.
     ///
     /// # Errors
     /// [`ModelError::NoTokenizer`] where it has none, [`ModelError::Tokenizer`] where it is at fault.
     pub fn tokenizer(&self) -> Result<Tokenizer, ModelError> {
-        let path = || self.gguf.path().to_owned();
-        match Tokenizer::from_gguf(&self.gguf) {
+        let read = match &self.source {
+            Source::File(gguf) => Tokenizer::from_gguf(gguf),
+            Source::Folder(folder) => Tokenizer::from_folder(folder.path()),
+        };
+        let path = || self.path().to_owned();
+        match read {
             Ok(Some(tokenizer)) => Ok(tokenizer),
             Ok(None) => Err(ModelError::NoTokenizer { path: path() }),
             Err(source) => Err(ModelError::Tokenizer {
@@ -85,25 +111,41 @@ impl OpenModel {
     }
 }
 
-/// `blake3:` and the hash of a file.
+/// `blake3:` and the hash of a file, or of all files that make the model in a folder: name, length and bytes of each, in the
+/// order of their names.
 ///
 /// # Errors
-/// [`ModelError::Io`].
+/// [`ModelError::Io`], and what [`Folder::open`] finds.
 pub fn hash(path: &Path) -> Result<String, ModelError> {
-    let io = |source| ModelError::Io {
-        path: path.to_owned(),
-        source,
-    };
     let mut hasher = blake3::Hasher::new();
-    match pair::find(path) {
-        Some(bytes) => {
-            hasher.update(bytes);
+    if let Some(bytes) = pair::find(path) {
+        hasher.update(bytes);
+    } else if path.is_dir() {
+        for file in Folder::open(path)?.files() {
+            let name = file.file_name().unwrap_or_default().as_encoded_bytes();
+            let len = file.metadata().map_err(|source| io_error(&file, source))?;
+            hasher.update(&(name.len() as u64).to_le_bytes());
+            hasher.update(name);
+            hasher.update(&len.len().to_le_bytes());
+            hash_file(&mut hasher, &file)?;
         }
-        None => {
-            io::copy(&mut std::fs::File::open(path).map_err(io)?, &mut hasher).map_err(io)?;
-        }
+    } else {
+        hash_file(&mut hasher, path)?;
     }
     Ok(format!("blake3:{}", hasher.finalize().to_hex()))
+}
+
+fn hash_file(hasher: &mut blake3::Hasher, path: &Path) -> Result<(), ModelError> {
+    let file = std::fs::File::open(path).map_err(|source| io_error(path, source))?;
+    io::copy(&mut { file }, hasher).map_err(|source| io_error(path, source))?;
+    Ok(())
+}
+
+fn io_error(path: &Path, source: io::Error) -> ModelError {
+    ModelError::Io {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// Why ternary kernels cannot run this model as it is; `None` where they can.

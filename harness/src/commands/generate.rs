@@ -2,11 +2,13 @@
 
 use super::sample::Sampler;
 use super::{Code, CommandError, choose_head, choose_kernel, tell_notes};
+use crate::chat::{self, Message};
 use crate::{host, models, pair, progress};
 use anyhow::{Context, anyhow};
 use bitbench_engine::cpu::Cpu;
 use bitbench_engine::network::Network;
 use bitbench_engine::session::Session;
+use bitbench_engine::tokenizer::Tokenizer;
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -19,12 +21,19 @@ use std::time::Instant;
   bitbench generate --prompt \"And it came to pass\" --temperature 0.7
   bitbench generate --model models/SmolLM2-135M-Instruct.Q4_1.gguf --prompt \"The capital of France is\"")]
 pub struct Arguments {
-    /// GGUF file, or one of the small pair that bitbench brings: pair:ternary, pair:f16
-    #[arg(long, value_name = "FILE", default_value = pair::TERNARY)]
+    /// GGUF file, folder with config.json and safetensors files, or one of the small pair that bitbench brings: pair:ternary,
+    /// pair:f16
+    #[arg(long, value_name = "PATH", default_value = pair::TERNARY)]
     model: PathBuf,
     /// Text to go on with
     #[arg(long, value_name = "TEXT")]
     prompt: String,
+    /// Take the text for what a user says, and write it as the chat template of the model has it
+    #[arg(long)]
+    chat: bool,
+    /// What the system says before the user
+    #[arg(long, value_name = "TEXT", requires = "chat")]
+    system: Option<String>,
     /// Most tokens to generate; the model may end before
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     max_tokens: u32,
@@ -79,10 +88,7 @@ pub fn generate(arguments: &Arguments) -> Result<Code, CommandError> {
     let ternary = models::not_ternary(&opened.model).is_none();
     let kernel = choose_kernel(arguments.kernel.as_deref(), ternary, &cpu)?;
     let head = choose_head(arguments.head.as_deref())?;
-    let prompt_ids = tokenizer
-        .encode(&arguments.prompt)
-        .context("--prompt")
-        .map_err(CommandError::usage)?;
+    let prompt_ids = prompt_ids(arguments, &tokenizer).map_err(CommandError::usage)?;
     if prompt_ids.is_empty() {
         return Err(CommandError::usage(anyhow!(
             "--prompt gives no token: say something"
@@ -161,6 +167,19 @@ pub fn generate(arguments: &Arguments) -> Result<Code, CommandError> {
         tell!("the head read {megabytes:.1} MB of weights a token");
     }
     Ok(Code::Done)
+}
+
+/// The tokens of the prompt, alone or in a conversation.
+fn prompt_ids(arguments: &Arguments, tokenizer: &Tokenizer) -> anyhow::Result<Vec<u32>> {
+    if !arguments.chat {
+        return tokenizer.encode(&arguments.prompt).context("--prompt");
+    }
+    let system = arguments.system.as_deref().map(Message::system);
+    let user = Message::user(&arguments.prompt);
+    let messages: Vec<Message<'_>> = system.into_iter().chain([user]).collect();
+    let text = chat::render(tokenizer, &messages)
+        .with_context(|| format!("--chat: {}", arguments.model.display()))?;
+    tokenizer.encode_rendered(&text).context("--prompt")
 }
 
 /// Text as it comes, or kept for one JSON object.

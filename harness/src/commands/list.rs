@@ -72,7 +72,9 @@ pub fn list(arguments: &Arguments) -> Result<Code, CommandError> {
         }
     }
     if wanted(What::Models) {
-        say!("Models, by shape, with random weights (or give the path of a GGUF file)");
+        say!(
+            "Models, by shape, with random weights (or give the path of a GGUF file or a Hugging Face folder)"
+        );
         for shape in suite::load_shapes().map_err(CommandError::usage)? {
             say!("  {:<12} {}", shape.name, shape.about);
         }

@@ -12,8 +12,8 @@ use std::sync::Arc;
 /// Arguments of `bitbench logits`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// GGUF file
-    #[arg(long, value_name = "FILE")]
+    /// GGUF file, or folder with config.json and safetensors files
+    #[arg(long, value_name = "PATH")]
     model: PathBuf,
     /// Token ids, such as 1,2,3
     #[arg(long, value_name = "IDS", value_delimiter = ',', required = true)]

@@ -33,7 +33,7 @@ pub struct Arguments {
     /// Suite to run: a name (see `bitbench list`) or the path of a .toml file
     #[arg(long, value_name = "NAME")]
     suite: String,
-    /// Shape or GGUF file in the place of the suite's models; can be given more than once
+    /// Shape, GGUF file or Hugging Face folder in the place of the suite's models; can be given more than once
     #[arg(long, value_name = "FILE|SHAPE")]
     model: Vec<String>,
     /// Make half-precision linear layers ternary for the ternary kernels. It destroys the quality of the model and is

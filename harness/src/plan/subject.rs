@@ -45,7 +45,7 @@ pub fn model_config(name: &str) -> Result<(String, Config), PlanError> {
     Ok((subject.name, subject.config))
 }
 
-/// A shape of this name, or the file at this path.
+/// A shape of this name, or the file or folder at this path.
 pub(super) fn resolve(shapes: &[Shape], name: &str) -> Result<Subject, PlanError> {
     if let Some(shape) = find_shape(shapes, name) {
         return Ok(Subject {
@@ -66,11 +66,13 @@ pub(super) fn resolve(shapes: &[Shape], name: &str) -> Result<Subject, PlanError
     let opened = models::open(path, false).map_err(|e| PlanError::Model(e.to_string()))?;
     let hash = models::hash(path).map_err(|e| PlanError::Model(e.to_string()))?;
     let not_ternary = models::not_ternary(&opened.model);
-    let stem = path
-        .file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    // What follows a dot in the name of a folder is no kind of file.
+    let whole = path.canonicalize().ok().filter(|path| path.is_dir());
+    let stem = match &whole {
+        Some(folder) => folder.file_name(),
+        None => path.file_stem(),
+    };
+    let stem = stem.unwrap_or_default().to_string_lossy().into_owned();
     Ok(Subject {
         name: stem,
         tied_head: opened.model.head.is_none(),

@@ -6,6 +6,7 @@
 mod damage;
 mod disk;
 mod energy;
+mod folder;
 #[path = "../../../engine/tests/support/mod.rs"]
 mod gguf;
 mod hostile;
