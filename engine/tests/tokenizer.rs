@@ -151,6 +151,16 @@ fn the_file_says_what_comes_first_and_last() {
 }
 
 #[test]
+fn a_chat_template_is_a_text() {
+    let mut file = scored();
+    assert_eq!(read(&file).chat_template(), None);
+    file.kv("tokenizer.chat_template", Kv::Str("{{ messages }}".into()));
+    assert_eq!(read(&file).chat_template(), Some("{{ messages }}"));
+    file.kv("tokenizer.chat_template", Kv::U32(1));
+    assert!(refused(&file).contains("tokenizer.chat_template"));
+}
+
+#[test]
 fn a_stream_holds_back_what_is_not_whole() {
     let tokenizer = read(&byte_level(Some("gpt-2")));
     let mut stream = tokenizer.stream();

@@ -68,7 +68,7 @@ pub(super) fn read(gguf: &Gguf) -> Result<Option<Tokenizer>, TokenizerError> {
     let named = [eos, token("eot_token_id")?, token("eom_token_id")?];
     let usual = END_TEXTS.iter().map(|text| special.id(text.as_bytes()));
     let ends = Ends::of(named.into_iter().chain(usual).flatten());
-    let chat_template = source.text("chat_template")?.map(str::to_owned);
+    let chat_template = source.chat_template()?;
     let native = Native {
         add_bos: bos.filter(|_| add_bos.unwrap_or(usual_bos)),
         add_eos: eos.filter(|_| add_eos),
@@ -180,12 +180,13 @@ impl<'a> Source<'a> {
             })
     }
 
-    fn text(&self, key: &str) -> Result<Option<&'a str>, TokenizerError> {
-        match self.get(key) {
+    fn chat_template(&self) -> Result<Option<String>, TokenizerError> {
+        let key = "tokenizer.chat_template";
+        match self.gguf.get(key) {
             None => Ok(None),
             Some(value) => match value.as_str() {
-                Some(text) => Ok(Some(text)),
-                None => Err(self.damaged(format!("tokenizer.ggml.{key} is no string"))),
+                Some(text) => Ok(Some(text.to_owned())),
+                None => Err(self.damaged(format!("{key} is no string"))),
             },
         }
     }
