@@ -19,6 +19,7 @@ pub mod linear;
 pub mod model;
 pub mod network;
 pub mod ops;
+pub mod oracle;
 mod panels;
 mod pieces;
 pub mod session;

@@ -8,8 +8,8 @@ use bitbench_engine::cpu::Cpu;
 use bitbench_engine::kernels::{Agreement, VARIANTS};
 use bitbench_engine::model::{self, LoadOptions, Pooling};
 use bitbench_engine::network::Network;
+use bitbench_engine::oracle::{Inputs, Nearest};
 use bitbench_engine::session::Session;
-use oracle::{Inputs, Oracle};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ fn cost_of_bf16(file: &str, f32_answer: &[f32]) -> f64 {
     let model = model::load(fixture(file), LoadOptions::default()).expect("a fixture loads");
     let tokens: Vec<u32> = (1..=32).collect();
     let [exact, rounded] = [Inputs::AsTheyAre, Inputs::Bf16]
-        .map(|inputs| oracle::distance(f32_answer, &Oracle::new(&model, inputs).logits(&tokens)));
+        .map(|inputs| oracle::distance(f32_answer, &oracle::logits(&model, inputs, &tokens)));
     // Half-precision keys and values are what this oracle differs by: their cache was in single precision.
     assert!(exact < 1e-3, "{exact:.2e} from f32");
     assert!(exact < rounded && rounded < 1e-2, "{rounded:.2e} from f32");
@@ -74,7 +74,13 @@ fn ternary_logits_of_the_files_are_followed_by_the_oracle() {
     let model = model::load(fixture("tiny-I2_S.gguf"), LoadOptions::default());
     let model = model.expect("a fixture loads");
     let ours = logits("tiny-I2_S.gguf", "i2s-scalar");
-    let followed = Oracle::new(&model, Inputs::Int8).follow(&tokens, &ours, 5e-6);
+    let followed = oracle::follow(
+        &model,
+        Nearest::as_engine(Inputs::Int8),
+        &tokens,
+        &ours,
+        5e-6,
+    );
     assert_eq!(followed, tokens.len(), "no way to round gives more");
     // The files are one model.
     for file in ["tiny-F16.gguf", "tiny-TQ2_0.gguf"] {
@@ -173,7 +179,7 @@ fn the_folder_is_what_transformers_computes() {
     let tokens: Vec<u32> = serde_json::from_value(expected["tokens"].clone()).expect("tokens");
     let theirs = stored("hf-tiny-offline/logits-transformers.f32");
 
-    let mut oracle = Oracle::new(&model, Inputs::Int8);
+    let int8 = Nearest::as_engine(Inputs::Int8);
     let cpu = Cpu::detect();
     let ternary = VARIANTS.iter().filter(|v| v.family.is_ternary());
     for (at, variant) in ternary
@@ -187,12 +193,15 @@ fn the_folder_is_what_transformers_computes() {
         println!("{:<12} {off:.2e} from transformers", variant.name);
         assert!(off < 2.4e-2, "{}: {off:.2e}", variant.name);
         if at == 0 {
-            let followed = oracle.follow(&tokens, &ours, 5e-6);
+            let followed = oracle::follow(&model, int8, &tokens, &ours, 5e-6);
             assert_eq!(followed, tokens.len(), "no way to round gives more");
         }
     }
-    oracle.half_cache = false;
-    let followed = oracle.follow(&tokens, &theirs, 5e-6);
+    let exact_cache = Nearest {
+        half_cache: false,
+        ..int8
+    };
+    let followed = oracle::follow(&model, exact_cache, &tokens, &theirs, 5e-6);
     assert_eq!(followed, tokens.len(), "no way to round gives more");
 }
 

@@ -9,8 +9,9 @@ use bitbench_engine::heads;
 use bitbench_engine::kernels::{Agreement, KernelVariant, VARIANTS};
 use bitbench_engine::model::{Architecture, Config, Model, Pooling, RopePairing};
 use bitbench_engine::network::{HeadOptions, Network};
+use bitbench_engine::oracle::{Inputs, Nearest, Oracle};
 use bitbench_engine::session::Session;
-use oracle::{Inputs, Oracle, distance};
+use oracle::{distance, follow, logits};
 use std::sync::Arc;
 
 /// Small, and awkward: heads of 24 dimensions of which 16 rotate, three query heads to a key-value head.
@@ -125,8 +126,9 @@ fn every_family_agrees_with_the_oracle() {
         let mut to_the_end = 0;
         for seed in SEEDS {
             let model = model(architecture, seed % 2 == 0, seed);
-            let oracles = [Inputs::Int8, Inputs::AsTheyAre].map(|i| Oracle::new(&model, i));
-            let expected = oracles.each_ref().map(|oracle| oracle.logits(&tokens));
+            let inputs = [Inputs::Int8, Inputs::AsTheyAre];
+            let expected = inputs.map(|inputs| logits(&model, inputs, &tokens));
+            let int8 = Nearest::as_engine(Inputs::Int8);
             // Ternary variants give the same bits, so one answer is followed for all of them.
             let mut ternary: Option<Vec<f32>> = None;
             for variant in runnable() {
@@ -138,7 +140,7 @@ fn every_family_agrees_with_the_oracle() {
                         continue;
                     }
                     assert!(ternary.is_none(), "{what}: other bits");
-                    let followed = oracles[0].follow(&tokens, &got, TOLERANCE);
+                    let followed = follow(&model, int8, &tokens, &got, TOLERANCE);
                     let whole = distance(&got, &expected[0]);
                     println!("{what}: {followed} tokens followed, {whole:.1e} from the nearest");
                     assert!(
@@ -156,7 +158,7 @@ fn every_family_agrees_with_the_oracle() {
                 let bound = match variant.agreement {
                     Agreement::RoundedToBf16(_) => {
                         // It is this rounding that costs: an oracle that rounds alike is nearer than half of that.
-                        let rounded = Oracle::new(&model, Inputs::Bf16).logits(&tokens);
+                        let rounded = logits(&model, Inputs::Bf16, &tokens);
                         let (off, cost) =
                             (distance(&got, &rounded), difference(&rounded, &expected[1]));
                         assert!(off < cost / 2.0, "{what}: {off} and {cost}");
@@ -312,7 +314,9 @@ fn an_embedding_is_the_pooled_state() {
     let tokens = tokens(70);
     let model = model(Architecture::BitnetQwen3, true, 42);
     let variant = runnable().find(|v| !v.family.is_ternary()).expect("f16");
-    let states = Oracle::new(&model, Inputs::AsTheyAre).states(&tokens);
+    let oracle = Oracle::new(&model);
+    let mut rounding = Nearest::as_engine(Inputs::AsTheyAre);
+    let states = oracle.states(&tokens, &mut oracle.empty(), &mut rounding);
     for pooling in [Pooling::Last, Pooling::Mean] {
         let mut expected = vec![0.0; 144];
         let first = match pooling {

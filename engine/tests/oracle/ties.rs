@@ -1,5 +1,6 @@
 //! Roundings that can turn out otherwise in single precision.
 
+use bitbench_engine::oracle::{Inputs, Nearest, Rounding};
 use half::f16;
 
 /// How far a value of the engine is taken to be from that of the oracle, as a share of the value and of the root mean square
@@ -9,21 +10,11 @@ const INPUT_SLACK: f64 = 1.0 / (1 << 21) as f64;
 /// The same of keys and values, which are little more than integers times a scale: two roundings.
 const CACHE_SLACK: f64 = 1.0 / (1 << 23) as f64;
 
-/// What linear layers do to their input first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Inputs {
-    /// Nothing.
-    AsTheyAre,
-    /// Rounding to bfloat16.
-    Bf16,
-    /// BitLinear: int8, absmax for each token.
-    Int8,
-}
-
 /// The choices of one token. A value so near the middle of two neighbours that the slack reaches over it may become either:
 /// the first of them become what `choices` says, the others the nearest.
 #[derive(Debug)]
 pub(crate) struct Ties<'c> {
+    rounding: Nearest,
     /// For the first of them, whether it becomes the neighbour that is not the nearest.
     choices: &'c [bool],
     /// How many there were so far.
@@ -31,8 +22,12 @@ pub(crate) struct Ties<'c> {
 }
 
 impl<'c> Ties<'c> {
-    pub(crate) fn new(choices: &'c [bool]) -> Self {
-        Ties { choices, met: 0 }
+    pub(crate) fn new(rounding: Nearest, choices: &'c [bool]) -> Self {
+        Ties {
+            rounding,
+            choices,
+            met: 0,
+        }
     }
 
     /// Rounds to integers, which stand for multiples of `step(value)`. Equal sizes are rounded alike, as they are in the engine.
@@ -65,9 +60,13 @@ impl<'c> Ties<'c> {
         let rounded = values.iter().map(|v| (round(*v) * step(*v)).copysign(*v));
         rounded.collect()
     }
+}
 
-    /// Half precision, as the cache keeps keys and values.
-    pub(crate) fn half(&mut self, values: &[f64]) -> Vec<f64> {
+impl Rounding for Ties<'_> {
+    fn cached(&mut self, values: &[f64]) -> Vec<f64> {
+        if !self.rounding.half_cache {
+            return values.to_vec();
+        }
         let rounded = self.round(values, CACHE_SLACK, |v| {
             step_of(v, 11, f16::MIN_POSITIVE.to_f64())
         });
@@ -77,9 +76,8 @@ impl<'c> Ties<'c> {
         rounded
     }
 
-    /// What a linear layer multiplies by.
-    pub(crate) fn input(&mut self, values: &[f64], inputs: Inputs) -> Vec<f64> {
-        match inputs {
+    fn input(&mut self, values: &[f64]) -> Vec<f64> {
+        match self.rounding.inputs {
             Inputs::AsTheyAre => values.to_vec(),
             Inputs::Bf16 => self.round(values, INPUT_SLACK, |v| {
                 step_of(v, 8, f64::from(f32::MIN_POSITIVE))
