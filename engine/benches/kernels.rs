@@ -1,17 +1,17 @@
 //! Every kernel variant that this CPU runs over the shapes of real layers, on one thread.
 //!
 //! A bench is called `PHASE/ROWSxCOLS/WHERE/VARIANT`, such as `decode/2560x2560/memory/i2s-avx2`, and any part of the name is a
-//! filter: `cargo bench -p bitbench-engine -- prefill128/2560x2560/cache`. `decode` is one token (GEMV), `prefill128` and
-//! `prefill512` are batches (GEMM). `cache` multiplies by one matrix again and again; `memory` goes through more matrices than
-//! the last-level cache holds, as a forward pass does. Throughput is in weights, times tokens in prefill. The weights are
+//! filter: `cargo bench -p bitbench-engine -- prefill128/2560x2560/cache`. `decode` is one token (GEMV), `batch2` to `batch16` are
+//! steps of sequences that are decoded together, `prefill128` and `prefill512` are prompts (GEMM). `cache` multiplies by one matrix again and again; `memory` goes through more matrices than
+//! the last-level cache holds, as a forward pass does. Throughput is in weights times tokens. The weights are
 //! random; the speed does not depend on them.
 //!
 //! Each bench warms up for 0.1 s and takes ten samples in about half a second; only what is slower than that takes longer.
 
 use bitbench_engine::activations::{Activations, Preparation};
 use bitbench_engine::cpu::Cpu;
-use bitbench_engine::grid::Grid;
 use bitbench_engine::kernels::{KernelVariant, PackedMatrix, VARIANTS};
+use bitbench_engine::linear::linear;
 use bitbench_engine::ops::SharedIsa;
 use bitbench_engine::threads::Pool;
 use bitbench_engine::weights::LinearWeights;
@@ -30,7 +30,17 @@ const SHAPES: [(usize, usize); 5] = [
     (8192, 8192),
 ];
 /// Phases and their tokens.
-const PHASES: [(&str, usize); 3] = [("decode", 1), ("prefill128", 128), ("prefill512", 512)];
+const PHASES: [(&str, usize); 9] = [
+    ("decode", 1),
+    ("batch2", 2),
+    ("batch3", 3),
+    ("batch4", 4),
+    ("batch6", 6),
+    ("batch8", 8),
+    ("batch16", 16),
+    ("prefill128", 128),
+    ("prefill512", 512),
+];
 /// Bytes of weights that few last-level caches hold.
 const BEYOND_CACHE: usize = 256 << 20;
 
@@ -75,15 +85,9 @@ fn activations(preparation: Preparation, tokens: usize, cols: usize, cpu: &Cpu) 
     activations
 }
 
-fn multiply(matrix: &dyn PackedMatrix, activations: &Activations, out: &mut [f32]) {
-    let grid = Grid::stripes(out, matrix.rows(), 1, matrix.row_block());
-    if let Some(mut tile) = grid.take(0) {
-        matrix.multiply(activations, &mut tile);
-    }
-}
-
 fn kernels(criterion: &mut Criterion) {
     let cpu = Cpu::detect();
+    let pool = Pool::new(1).expect("no thread is started");
     for (phase, tokens) in PHASES {
         for shape in SHAPES {
             for (place, bytes) in [("cache", 1), ("memory", BEYOND_CACHE)] {
@@ -107,7 +111,7 @@ fn kernels(criterion: &mut Criterion) {
                         } = set
                             .get_or_insert_with(|| Set::new(variant, shape, tokens, bytes, &cpu));
                         bencher.iter(|| {
-                            multiply(&*matrices[next], activations, out);
+                            linear(&pool, activations, &mut [(&*matrices[next], out)]);
                             next = (next + 1) % matrices.len();
                         });
                     });

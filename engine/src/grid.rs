@@ -134,6 +134,26 @@ impl Tile<'_> {
         self.cols.clone()
     }
 
+    /// The part of this tile that is one token.
+    ///
+    /// # Panics
+    /// If the token is not in this tile.
+    pub fn one(&mut self, token: usize) -> Tile<'_> {
+        assert!(
+            self.tokens.contains(&token),
+            "token {token} of {:?}",
+            self.tokens
+        );
+        // Borrowed from this tile, which is out of use as long as the part is.
+        Tile {
+            base: self.base,
+            stride: self.stride,
+            tokens: token..token + 1,
+            cols: self.cols.clone(),
+            _output: PhantomData,
+        }
+    }
+
     /// The values of one token in the columns of this tile.
     ///
     /// # Panics

@@ -90,6 +90,10 @@ impl<P: Proof> PackedMatrix for Matrix<P> {
         self.kernel.row_block
     }
 
+    fn tokens_one_by_one(&self) -> usize {
+        self.family.tokens_one_by_one()
+    }
+
     fn decodes_by_tables(&self) -> bool {
         self.family.looks_up()
     }
