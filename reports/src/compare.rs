@@ -105,6 +105,7 @@ fn baseline<'a>(
             && a.threads == b.threads
             && a.prefill_tokens == b.prefill_tokens
             && a.decode_tokens == b.decode_tokens
+            && a.batch == b.batch
     };
     summaries
         .iter()

@@ -18,7 +18,7 @@ pub struct Report {
     pub ending: Ending,
 }
 
-/// The rows of one model at one prompt and generation length.
+/// The rows of one model at one prompt and generation length, with as many sequences at a time.
 #[derive(Debug, Clone)]
 pub struct Group<'a> {
     /// Name of the model.
@@ -27,6 +27,8 @@ pub struct Group<'a> {
     pub prefill_tokens: u32,
     /// Tokens generated.
     pub decode_tokens: u32,
+    /// Sequences that are run together.
+    pub batch: u32,
     /// Its rows, those without figures included.
     pub rows: Vec<&'a Row>,
 }
@@ -74,6 +76,7 @@ impl Report {
                 group.model == job.model.name
                     && group.prefill_tokens == job.prefill_tokens
                     && group.decode_tokens == job.decode_tokens
+                    && group.batch == job.batch
             });
             match same {
                 Some(group) => group.rows.push(row),
@@ -81,6 +84,7 @@ impl Report {
                     model: &job.model.name,
                     prefill_tokens: job.prefill_tokens,
                     decode_tokens: job.decode_tokens,
+                    batch: job.batch,
                     rows: vec![row],
                 }),
             }
@@ -147,9 +151,10 @@ fn verdict(group: &Group<'_>) -> Option<String> {
     };
     let job = &best.summary.job;
     let mut sentence = format!(
-        "{}, {}: {} decodes {:.2}x as fast as {kernel} ({}{})",
+        "{}, {}{}: {} decodes {:.2}x as fast as {kernel} ({}{})",
         job.model.name,
         count(job.threads as usize, "thread"),
+        job.of_sequences(),
         job.kernel_and_head(),
         figure.median,
         range(figure, 2),

@@ -21,7 +21,7 @@ pub struct Round {
     pub number: u32,
     /// Time from the load command to the reply, in seconds.
     pub load_seconds: Reading,
-    /// Tokens of the prompt over the median duration of a prefill.
+    /// Tokens of the prompts over the median duration of a prefill.
     pub prefill_tokens_per_second: Reading,
     /// Median duration of a prefill, up to and with the choice of the first token, in milliseconds.
     pub first_token_ms: Reading,
@@ -29,8 +29,8 @@ pub struct Round {
     pub decode_tokens_per_second: Reading,
     /// Bytes of the packed weights over the median duration of a plain read of them, in 10^9 bytes per second.
     pub read_bandwidth_gb_per_second: Reading,
-    /// Bytes that decode has to read for each token (weights, and the KV cache up to the mean position) times decode
-    /// tokens/s, in 10^9 bytes per second.
+    /// Bytes that decode has to read for each step (weights once, and the KV cache of each sequence up to the mean position) times
+    /// steps/s, in 10^9 bytes per second.
     pub decode_gb_per_second: Reading,
     /// The former over the read bandwidth of the same round, in percent.
     pub bandwidth_share_percent: Reading,
@@ -88,6 +88,7 @@ pub struct EnergyBasis {
 impl Round {
     /// Reduces the lines of one round.
     pub fn of(job: &Job, number: u32, lines: &RoundLines<'_>) -> Round {
+        let batch = f64::from(job.batch.max(1));
         let prefill = lines.newest(Phase::Prefill);
         let decode = lines.newest(Phase::Decode);
         let bandwidth = lines.newest(Phase::ReadBandwidth);
@@ -98,14 +99,13 @@ impl Round {
         let prefill_tokens_per_second = prefill.map(tokens_per_second);
         let decode_tokens_per_second = decode.map(tokens_per_second);
         let read_bandwidth = bandwidth.map(bandwidth_of);
-        let decode_bandwidth = match (loaded, decode, &decode_tokens_per_second) {
-            (Some(loaded), Some(sample), Some(speed)) => Some(
-                speed
-                    .clone()
-                    .map(|speed| decode_bytes_per_token(job, loaded, sample) * speed * 1e-9),
-            ),
-            _ => None,
-        };
+        let decode_bandwidth =
+            match (loaded, decode, &decode_tokens_per_second) {
+                (Some(loaded), Some(sample), Some(speed)) => Some(speed.clone().map(|speed| {
+                    decode_bytes_per_step(job, loaded, sample) * speed / batch * 1e-9
+                })),
+                _ => None,
+            };
         let compute_peak = compute.map(operations_of);
         let operations = |speed: &Reading| match (loaded, speed) {
             (Some(loaded), Some(speed)) => Some(
@@ -131,7 +131,9 @@ impl Round {
             prefill_gop_per_second: prefill_operations,
             compute_peak_gop_per_second: compute_peak,
             head_bytes_per_token: match (loaded.and_then(|l| l.head_bytes_per_token), decode) {
-                (Some(bytes), Some(sample)) => Some(Ok(bytes as f64 + rescored_per_token(sample))),
+                (Some(bytes), Some(sample)) => {
+                    Some(Ok((bytes as f64 + rescored_per_step(job, sample)) / batch))
+                }
                 _ => None,
             },
             peak_bytes: memory.map(|m| bytes(m.peak_bytes)),
@@ -297,20 +299,22 @@ fn operations_per_token(loaded: &Loaded) -> f64 {
     2.0 * loaded.linear_weights as f64
 }
 
-/// Weights once, what the head looked at again, and the keys and values of the mean position attended: the prompt and half of
-/// what is decoded.
-fn decode_bytes_per_token(job: &Job, loaded: &Loaded, decode: &Sample) -> f64 {
-    let mean_positions = f64::from(job.prefill_tokens) + f64::from(decode.tokens) / 2.0;
+/// Weights once, what the head looked at again, and for each sequence the keys and values of the mean position attended: the
+/// prompt and half of what is decoded.
+fn decode_bytes_per_step(job: &Job, loaded: &Loaded, decode: &Sample) -> f64 {
+    let batch = f64::from(job.batch.max(1));
+    let mean_positions = f64::from(job.prefill_tokens) + f64::from(decode.tokens) / batch / 2.0;
     loaded.weights_bytes_per_token as f64
-        + rescored_per_token(decode)
-        + loaded.kv_bytes_per_position as f64 * mean_positions
+        + rescored_per_step(job, decode)
+        + loaded.kv_bytes_per_position as f64 * mean_positions * batch
 }
 
-/// Bytes that the head read for each token beyond those of every token, in the mean.
-fn rescored_per_token(decode: &Sample) -> f64 {
-    let tokens = f64::from(decode.tokens) * decode.durations_ns.len() as f64;
+/// Bytes that the head read for each step beyond those of every step, in the mean.
+fn rescored_per_step(job: &Job, decode: &Sample) -> f64 {
+    let steps = f64::from(decode.tokens) / f64::from(job.batch.max(1));
+    let steps = steps * decode.durations_ns.len() as f64;
     match decode.rescored_bytes {
-        Some(bytes) if tokens > 0.0 => bytes as f64 / tokens,
+        Some(bytes) if steps > 0.0 => bytes as f64 / steps,
         _ => 0.0,
     }
 }

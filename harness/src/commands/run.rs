@@ -50,6 +50,9 @@ pub struct Arguments {
     /// Numbers of threads in the place of the suite's, such as 1,2 or physical
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     threads: Vec<Threads>,
+    /// Numbers of sequences that are decoded together in the place of the suite's, such as 1,8
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=i64::from(suite::LARGEST_BATCH)))]
+    batch: Vec<u32>,
     /// What `bitbench tune` stored, for --kernel tuned [default: bitbench-results/tuned.toml]
     #[arg(long, value_name = "FILE")]
     tuned: Option<PathBuf>,
@@ -86,6 +89,7 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
         kernels: arguments.kernel.clone(),
         heads: arguments.head.clone(),
         threads: arguments.threads.clone(),
+        batch: arguments.batch.clone(),
         tuned: arguments.tuned.clone(),
         quick: arguments.quick,
     };
@@ -330,7 +334,10 @@ fn announce(plan: &Plan, energy: &EnergySourceInfo, folder: &Path) {
 fn print_plan(plan: &Plan, energy: &EnergySourceInfo) {
     for planned in &plan.jobs {
         let job = &planned.job;
-        let work = format!("pp{} tg{}", job.prefill_tokens, job.decode_tokens);
+        let mut work = format!("pp{} tg{}", job.prefill_tokens, job.decode_tokens);
+        if job.batch != 1 {
+            work.push_str(&format!(" x b{}", job.batch));
+        }
         let fate = match &planned.skip {
             Some(reason) => format!("skipped: {}", plain(reason)),
             None => format!(
@@ -339,7 +346,7 @@ fn print_plan(plan: &Plan, energy: &EnergySourceInfo) {
                 minutes(planned.round_s)
             ),
         };
-        say!("{:<28} {work:<12} {fate}", plain(&job.id));
+        say!("{:<28} {work:<16} {fate}", plain(&job.id));
     }
     match energy {
         EnergySourceInfo::Open { source, .. } => say!("energy: {source}"),

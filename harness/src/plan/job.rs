@@ -1,7 +1,7 @@
 //! One job of a plan: what it needs, how long it takes, and why it is not tried.
 
 use super::subject::{Subject, SubjectKind};
-use super::{CHECK_CONTINUATION, CHECK_PROMPT, Machine, PlannedJob, Timing};
+use super::{CHECK_PROMPT, Machine, PlannedJob, Timing, check_continuation};
 use crate::worker::ModelSource;
 use bitbench_engine::cpu::Cpu;
 use bitbench_engine::heads::{self, HeadChoice};
@@ -24,6 +24,7 @@ pub(super) struct Wanted<'a> {
     pub(super) threads: u32,
     pub(super) prefill: u32,
     pub(super) decode: u32,
+    pub(super) batch: u32,
     pub(super) rounds: u32,
     /// Whether ternary kernels get half-precision layers made ternary.
     pub(super) ternarize: bool,
@@ -50,6 +51,7 @@ pub(super) fn plan_job(
         threads,
         prefill,
         decode,
+        batch,
         rounds,
         ..
     } = wanted;
@@ -64,6 +66,9 @@ pub(super) fn plan_job(
     let mut id = format!("{}/{}/{threads}", subject.name, kernel.name);
     if head.name != heads::default().name {
         id = format!("{id}/{}", head.name);
+    }
+    if batch != 1 {
+        id = format!("{id}/b{batch}");
     }
     let job = Job {
         id,
@@ -82,6 +87,7 @@ pub(super) fn plan_job(
         threads,
         prefill_tokens: prefill,
         decode_tokens: decode,
+        batch,
         rounds,
     };
     let reference_head = if head.exact { heads::default() } else { head };
@@ -151,14 +157,21 @@ fn round_s(wanted: &Wanted<'_>, timing: &Timing<'_>) -> f64 {
         wanted.subject.config.linear_weights(),
         weights_bytes(wanted),
     );
-    let token_s = speeds.token_s(kernel, weights, bytes, threads);
+    let batch = wanted.batch;
     let prompt_s = |tokens| speeds.prompt_s(kernel, weights, tokens, threads);
+    // A step reads the weights once, and multiplies them by a token of each sequence.
+    let token_s = speeds.token_s(kernel, weights, bytes, threads);
+    let step_s = if batch == 1 {
+        token_s
+    } else {
+        token_s.max(prompt_s(batch))
+    };
     speeds.load_s(weights, bytes)
-        + prompt_s(CHECK_PROMPT)
-        + f64::from(CHECK_CONTINUATION) * token_s
-        + prompt_s(wanted.prefill).max(timing.window_s)
-        + prompt_s(wanted.prefill)
-        + (f64::from(wanted.decode) * token_s).max(timing.window_s)
+        + prompt_s(CHECK_PROMPT * batch)
+        + f64::from(check_continuation(batch)) * step_s
+        + prompt_s(wanted.prefill * batch).max(timing.window_s)
+        + prompt_s(wanted.prefill * batch)
+        + (f64::from(wanted.decode) * step_s).max(timing.window_s)
         + 2.0 * (0.3 * timing.window_s).max(0.1)
         + 2.0 * timing.idle_s
 }
@@ -173,8 +186,11 @@ fn obstacle(
 ) -> Option<String> {
     let (config, threads) = (&wanted.subject.config, wanted.threads);
     let positions = positions(wanted.prefill, wanted.decode);
-    let kv_bytes =
-        4 * u64::from(positions) * (config.layers * config.kv_heads * config.head_dim) as u64;
+    // Keys and values of each sequence, in half precision.
+    let kv_bytes = 4
+        * u64::from(wanted.batch)
+        * u64::from(positions)
+        * (config.layers * config.kv_heads * config.head_dim) as u64;
     let needed = weights_bytes(wanted) + kv_bytes + WORKER_BYTES;
     if let Err(missing) = machine.cpu.require(wanted.kernel.requires) {
         Some(missing.to_string())
@@ -205,9 +221,9 @@ fn obstacle(
     }
 }
 
-/// Positions a job takes, those of the check included.
+/// Positions that each sequence of a job takes, those of the check included.
 pub fn positions(prefill: u32, decode: u32) -> u32 {
-    (prefill + decode).max(CHECK_PROMPT + CHECK_CONTINUATION)
+    (prefill + decode).max(CHECK_PROMPT + check_continuation(1))
 }
 
 /// The portable variant that others of its family are checked against.

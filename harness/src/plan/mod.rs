@@ -20,10 +20,13 @@ use job::{Wanted, plan_job};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Tokens of the check that every worker passes before it is measured: a batch, and single tokens after it.
+/// Tokens of the check that every worker passes before it is measured: the prompt of each sequence, and single tokens after it.
 pub const CHECK_PROMPT: u32 = 8;
-/// Tokens of the check that are run one by one.
-pub const CHECK_CONTINUATION: u32 = 8;
+
+/// Tokens of the check that each sequence of a batch runs after its prompt, one by one: eight in all, and at least two steps.
+pub fn check_continuation(batch: u32) -> u32 {
+    8u32.div_ceil(batch).max(2)
+}
 
 /// What the command line changes in a suite.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +41,8 @@ pub struct Choices {
     pub heads: Vec<String>,
     /// Numbers of threads in the place of the suite's.
     pub threads: Vec<Threads>,
+    /// Numbers of sequences at a time in the place of the suite's.
+    pub batch: Vec<u32>,
     /// What `bitbench tune` stored, in the place of [`crate::tune::TUNED_FILE`].
     pub tuned: Option<PathBuf>,
     /// The shortened form.
@@ -190,21 +195,26 @@ pub fn expand(
         // A kernel with all its numbers of threads, then the next, in the order of the registry.
         selected.sort_by_key(|(place, threads, _)| (*place, *threads));
         let (prefill, decode, rounds) = lengths(suite, &case, choices);
-        for (_, threads, kernel) in selected {
-            for head in &heads {
-                let wanted = Wanted {
-                    subject: &subject,
-                    kernel,
-                    head,
-                    threads,
-                    prefill,
-                    decode,
-                    rounds,
-                    ternarize: choices.ternarize,
-                };
-                let planned = plan_job(&wanted, machine, &timing);
-                if jobs.iter().all(|j| j.job.id != planned.job.id) {
-                    jobs.push(planned);
+        let batches = given(&choices.batch, case.batch.as_ref(), &suite.batch);
+        // A batch is a table of its own in the report, as a model is.
+        for &batch in batches {
+            for &(_, threads, kernel) in &selected {
+                for head in &heads {
+                    let wanted = Wanted {
+                        subject: &subject,
+                        kernel,
+                        head,
+                        threads,
+                        prefill,
+                        decode,
+                        batch,
+                        rounds,
+                        ternarize: choices.ternarize,
+                    };
+                    let planned = plan_job(&wanted, machine, &timing);
+                    if jobs.iter().all(|j| j.job.id != planned.job.id) {
+                        jobs.push(planned);
+                    }
                 }
             }
         }
@@ -244,6 +254,7 @@ fn cases(loaded: &LoadedSuite, choices: &Choices) -> Result<Vec<Case>, PlanError
                 rounds: None,
                 prefill: None,
                 decode: None,
+                batch: None,
                 quick: true,
             })
         };
@@ -274,11 +285,7 @@ fn windows(suite: &Suite, choices: &Choices, machine: &Machine<'_>) -> (f64, f64
 }
 
 /// What the command line says, or else the case, or else the suite.
-fn given<'a>(
-    line: &'a [String],
-    case: Option<&'a Vec<String>>,
-    suite: &'a Vec<String>,
-) -> &'a [String] {
+fn given<'a, T>(line: &'a [T], case: Option<&'a Vec<T>>, suite: &'a Vec<T>) -> &'a [T] {
     if line.is_empty() {
         case.unwrap_or(suite)
     } else {
@@ -313,12 +320,18 @@ fn lengths(suite: &Suite, case: &Case, choices: &Choices) -> (u32, u32, u32) {
     }
 }
 
-/// Time of the reference runs: one for each model and precision.
+/// Time of the reference runs: one for each model, precision and number of sequences.
 fn reference_s(jobs: &[PlannedJob], machine: &Machine<'_>, speeds: &Speeds) -> f64 {
-    let mut seen: Vec<(&ModelInfo, &str, &str)> = Vec::new();
+    let mut seen: Vec<(&ModelInfo, &str, &str, u32)> = Vec::new();
     let mut total = 0.0;
     for job in jobs.iter().filter(|j| j.skip.is_none()) {
-        let key = (&job.job.model, job.reference_kernel, job.reference_head);
+        let batch = job.job.batch;
+        let key = (
+            &job.job.model,
+            job.reference_kernel,
+            job.reference_head,
+            batch,
+        );
         let (Ok(config), Some(kernel)) = (job.source.config(), kernels::find(job.reference_kernel))
         else {
             continue;
@@ -332,8 +345,13 @@ fn reference_s(jobs: &[PlannedJob], machine: &Machine<'_>, speeds: &Speeds) -> f
             Network::estimated_bytes(&config, true, kernel, heads::default()),
         );
         total += speeds.load_s(weights, bytes)
-            + speeds.prompt_s(kernel.name, weights, CHECK_PROMPT, machine.physical_cores)
-            + f64::from(CHECK_CONTINUATION)
+            + speeds.prompt_s(
+                kernel.name,
+                weights,
+                CHECK_PROMPT * batch,
+                machine.physical_cores,
+            )
+            + f64::from(check_continuation(batch) * batch)
                 * speeds.token_s(kernel.name, weights, bytes, machine.physical_cores);
     }
     total

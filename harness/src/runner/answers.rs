@@ -2,7 +2,7 @@
 
 use super::{Runner, Stop, expect_done, tokens};
 use crate::journal::JournalError;
-use crate::plan::{CHECK_CONTINUATION, CHECK_PROMPT, PlannedJob};
+use crate::plan::{CHECK_PROMPT, PlannedJob, check_continuation};
 use crate::worker::{Process, Request};
 use bitbench_engine::kernels::{self, Agreement};
 use bitbench_reports::record::{ModelInfo, Precision};
@@ -20,12 +20,12 @@ const BF16_TOLERANCE: f64 = 2e-2;
 /// A worker that was killed while it computed a reference costs one row, not all rows of its model: the next one tries again.
 const REFERENCE_TRIES: u32 = 2;
 
-/// A model, and the portable variant and the head that compute its reference.
-pub(super) type ReferenceKey = (ModelInfo, &'static str, &'static str);
+/// A model, the portable variant and the head that compute its reference, and the sequences that are run together.
+pub(super) type ReferenceKey = (ModelInfo, &'static str, &'static str, u32);
 
 impl Runner<'_> {
     /// Logits of the portable variant for the same weights and a head of the same logits, computed once for each model,
-    /// precision and head.
+    /// precision, head and number of sequences.
     pub(super) fn reference(&mut self, planned: &PlannedJob, limit: Duration) -> Result<(), Stop> {
         let key = reference_key(planned);
         if self.references.contains_key(&key) {
@@ -76,13 +76,18 @@ impl Runner<'_> {
         planned: &PlannedJob,
         limit: Duration,
     ) -> Result<Vec<f32>, Stop> {
-        let all = tokens(planned, CHECK_PROMPT + CHECK_CONTINUATION, 2);
-        let (prompt, continuation) = all.split_at(CHECK_PROMPT as usize);
+        let batch = planned.job.batch;
+        let continuation = check_continuation(batch);
+        let mut prompts = tokens(planned, CHECK_PROMPT + continuation, 2);
+        let continuations = prompts
+            .iter_mut()
+            .map(|all| all.split_off(CHECK_PROMPT as usize))
+            .collect();
         let path = self.scratch.join("check.f32");
-        let expected = (1 + continuation.len()) * planned.vocab as usize;
+        let expected = ((1 + continuation) * batch) as usize * planned.vocab as usize;
         let request = Request::Check {
-            prompt: prompt.to_vec(),
-            continuation: continuation.to_vec(),
+            prompts,
+            continuations,
             logits: path.clone(),
         };
         match worker.ask(&request, limit) {
@@ -150,6 +155,7 @@ fn reference_key(planned: &PlannedJob) -> ReferenceKey {
         planned.job.model.clone(),
         planned.reference_kernel,
         planned.reference_head,
+        planned.job.batch,
     )
 }
 

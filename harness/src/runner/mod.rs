@@ -198,22 +198,28 @@ impl<'a> Runner<'a> {
         let logits = self.check(&mut worker, planned, limit)?;
         self.compare(planned, &logits)?;
         let window_ns = nanoseconds(self.plan.window_s);
-        let prompt = tokens(planned, planned.job.prefill_tokens, 1);
+        let job = &planned.job;
+        let prompts = tokens(planned, job.prefill_tokens, 1);
 
         self.idle(place)?;
         let request = Request::Prefill {
-            prompt: prompt.clone(),
+            prompts: prompts.clone(),
             least_ns: window_ns,
         };
         let prefill = self.window(&mut worker, &request, limit)?;
-        self.record(place, Phase::Prefill, planned.job.prefill_tokens, prefill)?;
-        expect_done(worker.ask(&Request::PrepareDecode { prompt }, limit)?)?;
+        self.record(
+            place,
+            Phase::Prefill,
+            job.prefill_tokens * job.batch,
+            prefill,
+        )?;
+        expect_done(worker.ask(&Request::PrepareDecode { prompts }, limit)?)?;
         let request = Request::Decode {
-            tokens: planned.job.decode_tokens,
+            tokens: job.decode_tokens,
             least_ns: window_ns,
         };
         let decode = self.window(&mut worker, &request, limit)?;
-        self.record(place, Phase::Decode, planned.job.decode_tokens, decode)?;
+        self.record(place, Phase::Decode, job.decode_tokens * job.batch, decode)?;
         self.idle(place)?;
         // The yardstick of this round: bandwidth of these machines comes and goes by the minute.
         let request = Request::ReadBandwidth {
@@ -264,6 +270,7 @@ impl<'a> Runner<'a> {
             // No place in the record: a reference.
             portable_head: place.is_none(),
             threads,
+            sequences: planned.job.batch,
             positions: positions(planned.job.prefill_tokens, planned.job.decode_tokens),
         };
         let Reply::Loaded(loaded) = worker.ask(&request, limit)? else {
@@ -393,14 +400,16 @@ pub(crate) fn order(seed: u64, round: u32, jobs: usize) -> Vec<usize> {
     order
 }
 
-/// Random tokens: one token again and again would flatter caches.
-fn tokens(planned: &PlannedJob, count: u32, stream: u64) -> Vec<u32> {
+/// Random tokens for each sequence, other ones for each: one token again and again would flatter caches, and sequences that
+/// are mixed up must show.
+fn tokens(planned: &PlannedJob, count: u32, stream: u64) -> Vec<Vec<u32>> {
     let mut random = Pcg64Mcg::new(u128::from(stream) << 1 | 1);
-    (0..count)
-        .map(|_| {
-            let token = random.next_u64() % u64::from(planned.vocab.max(1));
-            u32::try_from(token).unwrap_or(0)
-        })
+    let mut token = || {
+        let token = random.next_u64() % u64::from(planned.vocab.max(1));
+        u32::try_from(token).unwrap_or(0)
+    };
+    (0..planned.job.batch)
+        .map(|_| (0..count).map(|_| token()).collect())
         .collect()
 }
 

@@ -43,6 +43,9 @@ pub struct Suite {
     pub prefill: u32,
     /// Tokens generated (tg).
     pub decode: u32,
+    /// Numbers of sequences that are prefilled and decoded together.
+    #[serde(default = "default_batch")]
+    pub batch: Vec<u32>,
     /// The models.
     #[serde(rename = "case")]
     pub cases: Vec<Case>,
@@ -66,6 +69,8 @@ pub struct Case {
     pub prefill: Option<u32>,
     /// Tokens generated (tg).
     pub decode: Option<u32>,
+    /// Numbers of sequences that are prefilled and decoded together.
+    pub batch: Option<Vec<u32>>,
     /// Whether `--quick` runs it.
     #[serde(default)]
     pub quick: bool,
@@ -74,6 +79,11 @@ pub struct Case {
 /// Half precision alone.
 fn default_heads() -> Vec<String> {
     vec![heads::default().name.to_owned()]
+}
+
+/// One sequence at a time.
+fn default_batch() -> Vec<u32> {
+    vec![1]
 }
 
 /// What `--quick` changes.
@@ -261,9 +271,13 @@ fn check(suite: &Suite) -> Result<(), String> {
         }
     };
     known(&suite.heads)?;
+    check_batch(&suite.batch)?;
     for (index, case) in suite.cases.iter().enumerate() {
         if let Some(heads) = &case.heads {
             known(heads).map_err(|message| format!("case `{}`: {message}", case.model))?;
+        }
+        if let Some(batch) = &case.batch {
+            check_batch(batch).map_err(|message| format!("case `{}`: {message}", case.model))?;
         }
         if suite.cases[..index].iter().any(|c| c.model == case.model) {
             return Err(format!("two cases have the model `{}`", case.model));
@@ -283,6 +297,21 @@ fn check(suite: &Suite) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Most sequences that a suite can ask to be run together: the check of a worker writes the logits of each.
+pub const LARGEST_BATCH: u32 = 64;
+
+fn check_batch(batch: &[u32]) -> Result<(), String> {
+    if batch.is_empty() {
+        return Err("`batch` is empty".to_owned());
+    }
+    match batch.iter().find(|b| !(1..=LARGEST_BATCH).contains(*b)) {
+        None => Ok(()),
+        Some(wrong) => Err(format!(
+            "`batch` has {wrong}; it must be 1 to {LARGEST_BATCH} sequences"
+        )),
+    }
 }
 
 /// Whether `name` matches `pattern`, in which each `*` stands for any text.
@@ -411,6 +440,18 @@ mod tests {
             (
                 good.replacen("rounds = 3", "heads = []", 1),
                 "`heads` is empty",
+            ),
+            (
+                good.replacen("rounds = 5", "rounds = 5\nbatch = []", 1),
+                "`batch` is empty",
+            ),
+            (
+                good.replacen("rounds = 3", "batch = [1, 65]", 1),
+                "case `2B4T`: `batch` has 65",
+            ),
+            (
+                good.replacen("rounds = 5", "rounds = 5\nbatch = 8", 1),
+                "invalid type",
             ),
             (good[..good.len() / 2].to_owned(), "mine.toml"),
         ];

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Number of the protocol; a worker that speaks another one is not measured.
-pub const PROTOCOL: u32 = 1;
+///
+/// 2 added sequences that are run together.
+pub const PROTOCOL: u32 = 2;
 
 /// Where a worker finds its weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,34 +50,37 @@ pub enum Request {
         portable_head: bool,
         /// Worker threads.
         threads: u32,
-        /// Positions of the KV cache.
+        /// Sequences that are run together; the requests below give a prompt for each.
+        sequences: u32,
+        /// Positions of the KV cache of each sequence.
         positions: u32,
     },
-    /// Run a prompt as a batch and then tokens one by one, and write the logits after the prompt and after each token to a
-    /// file, little-endian single precision, `[1 + tokens][vocab]`. It is the warm-up too.
+    /// Run the prompts as a batch and then a token of each sequence at a time, and write the logits after the prompts and after
+    /// each step to a file, little-endian single precision, `[1 + tokens][sequences][vocab]`. It is the warm-up too.
     Check {
-        /// The prompt.
-        prompt: Vec<u32>,
-        /// The tokens after it.
-        continuation: Vec<u32>,
+        /// The prompt of each sequence.
+        prompts: Vec<Vec<u32>>,
+        /// The tokens after it, as many for each.
+        continuations: Vec<Vec<u32>>,
         /// The file.
         logits: PathBuf,
     },
-    /// Run the prompt from an empty cache and choose the next token, again and again.
+    /// Run the prompts from empty caches and choose the next token of each, again and again.
     Prefill {
-        /// The prompt.
-        prompt: Vec<u32>,
+        /// The prompt of each sequence.
+        prompts: Vec<Vec<u32>>,
         /// Repeat until this much time has passed, in nanoseconds.
         least_ns: u64,
     },
-    /// Run the prompt, outside any window.
+    /// Run the prompts, outside any window.
     PrepareDecode {
-        /// The prompt.
-        prompt: Vec<u32>,
+        /// The prompt of each sequence.
+        prompts: Vec<Vec<u32>>,
     },
-    /// Generate greedily after the prepared prompt, again and again from the same position.
+    /// Generate greedily after the prepared prompts, a token of each sequence at a time, again and again from the same
+    /// positions.
     Decode {
-        /// Tokens to generate in each repetition.
+        /// Tokens to generate for each sequence in each repetition.
         tokens: u32,
         /// Repeat until this much time has passed, in nanoseconds.
         least_ns: u64,
@@ -137,7 +142,7 @@ pub struct LoadedReply {
     pub linear_bytes: u64,
     /// Bytes of all weights.
     pub weights_bytes: u64,
-    /// Bytes of weights read for each decoded token, whatever the token.
+    /// Bytes of weights read for each decoded token, whatever the token, and once for a token of each sequence.
     pub weights_bytes_per_token: u64,
     /// Bytes of the LM head among them.
     pub head_bytes_per_token: u64,
@@ -152,7 +157,7 @@ pub struct LoadedReply {
 pub struct WindowReply {
     /// Duration of each repetition.
     pub durations_ns: Vec<u64>,
-    /// Decode: duration of each token.
+    /// Decode: duration of each step, a token of each sequence.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub token_durations_ns: Vec<u64>,
     /// Bandwidth: bytes read in each repetition.
@@ -167,6 +172,6 @@ pub struct WindowReply {
     /// counted as they were read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rescored_bytes: Option<u64>,
-    /// Hash of the tokens of one repetition; the worker fails the request if its repetitions differ.
+    /// Hash of the tokens of one repetition, those of all sequences; the worker fails the request if its repetitions differ.
     pub digest: Option<String>,
 }

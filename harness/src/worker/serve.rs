@@ -1,13 +1,15 @@
 //! The embedded engine as a worker.
 
 use super::protocol::{LoadedReply, ModelSource, PROTOCOL, Reply, Request, WindowReply};
+use bitbench_engine::batch::Batch;
 use bitbench_engine::cpu::{Cpu, Unsupported};
 use bitbench_engine::model::Model;
 use bitbench_engine::network::{HeadOptions, Network};
-use bitbench_engine::session::{Session, greedy};
+use bitbench_engine::session::greedy;
 use bitbench_engine::{heads, kernels};
 use std::fs::File;
 use std::io::{self, BufRead, BufWriter, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,7 +27,7 @@ pub fn serve(input: impl BufRead, mut output: impl Write) -> io::Result<()> {
     die_with_parent();
     let mut worker = Worker {
         cpu: Cpu::detect(),
-        session: None,
+        batch: None,
         prepared: None,
     };
     for line in input.lines() {
@@ -56,9 +58,9 @@ fn die_with_parent() {}
 
 struct Worker {
     cpu: Cpu,
-    session: Option<Session>,
-    /// Positions of the prepared prompt and the token that follows it.
-    prepared: Option<(usize, u32)>,
+    batch: Option<Batch>,
+    /// Positions of the prepared prompts, and the token that follows each.
+    prepared: Option<(Vec<usize>, Vec<u32>)>,
 }
 
 impl Worker {
@@ -75,6 +77,7 @@ impl Worker {
                 head,
                 portable_head,
                 threads,
+                sequences,
                 positions,
             } => {
                 let choice =
@@ -83,86 +86,70 @@ impl Worker {
                     choice,
                     portable: portable_head,
                 };
-                self.load(&model, &kernel, head, threads, positions)
+                let room = Room {
+                    threads,
+                    sequences,
+                    positions,
+                };
+                self.load(&model, &kernel, head, &room)
             }
             Request::Check {
-                prompt,
-                continuation,
+                prompts,
+                continuations,
                 logits,
             } => {
-                let session = self.session()?;
-                let file =
-                    File::create(&logits).map_err(|e| format!("{}: {e}", logits.display()))?;
-                let mut file = BufWriter::new(file);
-                session.truncate(0);
-                let batches = std::iter::once(&prompt[..]).chain(continuation.chunks(1));
-                for batch in batches {
-                    let row = session.run(batch).map_err(|e| e.to_string())?;
-                    for value in row {
-                        file.write_all(&value.to_le_bytes())
-                            .map_err(|e| format!("{}: {e}", logits.display()))?;
-                    }
-                    let expected = greedy(row);
-                    let token = session.greedy().map_err(|e| e.to_string())?;
-                    if token != expected {
-                        let head = session.network().head().name;
-                        return Err(format!(
-                            "the {head} head chooses token {token} where its logits say {expected}"
-                        ));
-                    }
-                }
-                file.flush()
-                    .map_err(|e| format!("{}: {e}", logits.display()))?;
+                check(self.batch()?, &prompts, &continuations, &logits)?;
                 Ok(Reply::Done)
             }
-            Request::Prefill { prompt, least_ns } => {
-                let session = self.session()?;
+            Request::Prefill { prompts, least_ns } => {
+                let batch = self.batch()?;
                 measure(least_ns, || {
-                    session.truncate(0);
                     let start = Instant::now();
-                    let token = session.run_greedy(&prompt).map_err(|e| e.to_string())?;
-                    Ok((start.elapsed(), vec![token], Vec::new()))
+                    let tokens = prefill(batch, &prompts)?;
+                    Ok((start.elapsed(), tokens, Vec::new()))
                 })
             }
-            Request::PrepareDecode { prompt } => {
-                let session = self.session()?;
-                session.truncate(0);
-                let token = session.run_greedy(&prompt).map_err(|e| e.to_string())?;
-                self.prepared = Some((prompt.len(), token));
+            Request::PrepareDecode { prompts } => {
+                let tokens = prefill(self.batch()?, &prompts)?;
+                self.prepared = Some((prompts.iter().map(Vec::len).collect(), tokens));
                 Ok(Reply::Done)
             }
             Request::Decode { tokens, least_ns } => {
-                let (positions, first) = self.prepared.ok_or("no prompt was prepared")?;
-                let session = self.session()?;
-                let head_bytes = session.head_bytes();
+                let (positions, first) = self.prepared.clone().ok_or("no prompt was prepared")?;
+                let batch = self.batch()?;
+                let head_bytes = batch.head_bytes();
                 let reply = measure(least_ns, || {
-                    session.truncate(positions);
-                    let mut generated = Vec::with_capacity(tokens as usize);
-                    let mut token_durations = Vec::with_capacity(tokens as usize);
-                    let mut token = first;
+                    for (sequence, positions) in positions.iter().enumerate() {
+                        batch.truncate(sequence, *positions);
+                    }
+                    let mut generated = Vec::with_capacity(tokens as usize * first.len());
+                    let mut step_durations = Vec::with_capacity(tokens as usize);
+                    let mut last_tokens = first.clone();
                     let start = Instant::now();
                     let mut last = start;
                     for _ in 0..tokens {
-                        token = session.run_greedy(&[token]).map_err(|e| e.to_string())?;
-                        generated.push(token);
+                        let next: Vec<&[u32]> = last_tokens.chunks(1).collect();
+                        batch.advance(&next).map_err(|e| e.to_string())?;
+                        last_tokens = batch.greedy().map_err(|e| e.to_string())?;
+                        generated.extend_from_slice(&last_tokens);
                         let now = Instant::now();
-                        token_durations.push(nanoseconds(now - last));
+                        step_durations.push(nanoseconds(now - last));
                         last = now;
                     }
-                    Ok((last - start, generated, token_durations))
+                    Ok((last - start, generated, step_durations))
                 })?;
-                let head_bytes = session.head_bytes() - head_bytes;
-                let stream_bytes = session.network().head_stream_bytes();
+                let head_bytes = batch.head_bytes() - head_bytes;
+                let stream_bytes = batch.network().head_stream_bytes();
                 Ok(with_rescored(reply, head_bytes, stream_bytes, tokens))
             }
             Request::ReadBandwidth { least_ns } => {
                 let cpu = self.cpu;
-                let session = self.session()?;
+                let batch = self.batch()?;
                 let mut reply = WindowReply::default();
                 let begin = Instant::now();
                 while !enough(&reply, begin, least_ns) {
                     let start = Instant::now();
-                    let bytes = session.network().read_weights(&cpu, session.pool());
+                    let bytes = batch.network().read_weights(&cpu, batch.pool());
                     reply.durations_ns.push(nanoseconds(start.elapsed()));
                     reply.bytes = Some(bytes);
                 }
@@ -170,8 +157,8 @@ impl Worker {
             }
             Request::ComputePeak { least_ns } => {
                 let cpu = self.cpu;
-                let session = self.session()?;
-                let (kernel, pool) = (session.network().kernel(), session.pool());
+                let batch = self.batch()?;
+                let (kernel, pool) = (batch.network().kernel(), batch.pool());
                 let peak = kernel
                     .peak()
                     .ok_or_else(|| format!("no multiply-add peak is known for {}", kernel.name))?;
@@ -200,13 +187,12 @@ impl Worker {
         model: &ModelSource,
         kernel: &str,
         head: HeadOptions,
-        threads: u32,
-        positions: u32,
+        room: &Room,
     ) -> Result<Reply, String> {
         let start = Instant::now();
         let kernel = kernels::find(kernel)
             .ok_or_else(|| format!("there is no kernel variant `{kernel}`"))?;
-        self.session = None;
+        self.batch = None;
         let model = match model {
             ModelSource::Synthetic { shape, seed } => {
                 let config = shape.config().map_err(|e| e.to_string())?;
@@ -222,14 +208,15 @@ impl Worker {
             Network::pack_with_head(&model, kernel, head, &self.cpu).map_err(|e| e.to_string())?;
         // The file is not needed any more; letting go of it before the windows keeps its pages out of the figures.
         drop(model);
-        let session = Session::new(
+        let batch = Batch::new(
             Arc::new(network),
-            threads.max(1) as usize,
-            positions as usize,
+            room.threads.max(1) as usize,
+            room.sequences.max(1) as usize,
+            room.positions as usize,
         )
         .map_err(|e| e.to_string())?;
         let duration_ns = nanoseconds(start.elapsed());
-        let network = self.session.insert(session).network();
+        let network = self.batch.insert(batch).network();
         Ok(Reply::Loaded(LoadedReply {
             duration_ns,
             parameters: network.parameters(),
@@ -243,14 +230,89 @@ impl Worker {
         }))
     }
 
-    fn session(&mut self) -> Result<&mut Session, String> {
-        self.session
+    fn batch(&mut self) -> Result<&mut Batch, String> {
+        self.batch
             .as_mut()
             .ok_or_else(|| "no model was loaded".to_owned())
     }
 }
 
-/// What one repetition gives: its duration, its tokens, and the duration of each token.
+/// What a loaded network is to have beside its weights.
+struct Room {
+    threads: u32,
+    sequences: u32,
+    positions: u32,
+}
+
+/// Runs the prompts from empty caches and gives the token that follows each.
+fn prefill(batch: &mut Batch, prompts: &[Vec<u32>]) -> Result<Vec<u32>, String> {
+    let prompts = of_each(batch, prompts)?;
+    for sequence in 0..batch.sequences() {
+        batch.truncate(sequence, 0);
+    }
+    batch.advance(&prompts).map_err(|e| e.to_string())?;
+    batch.greedy().map_err(|e| e.to_string())
+}
+
+/// The tokens of each sequence, none without.
+fn of_each<'t>(batch: &Batch, tokens: &'t [Vec<u32>]) -> Result<Vec<&'t [u32]>, String> {
+    let given = tokens.iter().filter(|tokens| !tokens.is_empty()).count();
+    if given != batch.sequences() || tokens.len() != given {
+        return Err(format!(
+            "tokens of {given} sequences for the {} that were loaded",
+            batch.sequences()
+        ));
+    }
+    Ok(tokens.iter().map(Vec::as_slice).collect())
+}
+
+/// Runs prompts and continuations and writes the logits after the prompts and after each step, `[1 + tokens][sequences][vocab]`.
+fn check(
+    batch: &mut Batch,
+    prompts: &[Vec<u32>],
+    continuations: &[Vec<u32>],
+    path: &Path,
+) -> Result<(), String> {
+    let cannot_write = |e: io::Error| format!("{}: {e}", path.display());
+    let mut file = BufWriter::new(File::create(path).map_err(cannot_write)?);
+    let continuations = of_each(batch, continuations)?;
+    let steps = continuations.iter().map(|tokens| tokens.len()).min();
+    let mut chosen = prefill(batch, prompts)?;
+    for step in 0..=steps.unwrap_or(0) {
+        if let Some(step) = step.checked_sub(1) {
+            let next: Vec<&[u32]> = continuations.iter().map(|all| &all[step..=step]).collect();
+            batch.advance(&next).map_err(|e| e.to_string())?;
+            chosen = batch.greedy().map_err(|e| e.to_string())?;
+        }
+        let (head, vocab) = (batch.network().head().name, batch.network().config().vocab);
+        let logits = batch.logits().map_err(|e| e.to_string())?;
+        for (row, token) in logits.chunks_exact(vocab).zip(&chosen) {
+            for value in row {
+                file.write_all(&value.to_le_bytes()).map_err(cannot_write)?;
+            }
+            let expected = greedy(row);
+            if !says(row, *token, expected, chosen.len()) {
+                return Err(format!(
+                    "the {head} head chooses token {token} where its logits say {expected}"
+                ));
+            }
+        }
+    }
+    file.flush().map_err(cannot_write)
+}
+
+/// Whether logits say that `token` is the choice where `expected` has the largest. A head that rules tokens out computes the
+/// logits that are left of one sequence after the other; several together are added up in another order, so that two logits
+/// that are equal but for that may change places.
+fn says(logits: &[f32], token: u32, expected: u32, sequences: usize) -> bool {
+    let (Some(chosen), Some(largest)) = (logits.get(token as usize), logits.get(expected as usize))
+    else {
+        return false;
+    };
+    token == expected || (sequences > 1 && largest - chosen <= 1e-5 * largest.abs())
+}
+
+/// What one repetition gives: its duration, its tokens, and the duration of each step.
 type Repetition = (Duration, Vec<u32>, Vec<u64>);
 
 /// Repeats work until the window is long enough. Equal work must give equal tokens.
@@ -262,9 +324,9 @@ fn measure(
     let mut first: Option<Vec<u32>> = None;
     let begin = Instant::now();
     while !enough(&reply, begin, least_ns) {
-        let (duration, tokens, token_durations) = repeat()?;
+        let (duration, tokens, step_durations) = repeat()?;
         reply.durations_ns.push(nanoseconds(duration));
-        reply.token_durations_ns.extend(token_durations);
+        reply.token_durations_ns.extend(step_durations);
         match &first {
             None => first = Some(tokens),
             Some(first) if *first != tokens => {

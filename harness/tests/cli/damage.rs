@@ -408,15 +408,15 @@ fn a_worker_of_another_version_is_a_failed_row() {
         (r#"["sh", "-c", "kill -SEGV $$"]"#, "signal 11"),
         (r#"["no-such-program"]"#, "cannot start `no-such-program`"),
         (
-            r#"["sh", "-c", "read line; echo '{\"hello\":{\"name\":\"bitbench\",\"version\":\"0\",\"protocol\":1}}'; read line"]"#,
+            r#"["sh", "-c", "read line; echo '{\"hello\":{\"name\":\"bitbench\",\"version\":\"0\",\"protocol\":2}}'; read line"]"#,
             "not the engine of the plan",
         ),
         (
-            r#"["sh", "-c", "read line; echo '{\"hello\":{\"name\":\"bitbench\",\"version\":\"\",\"protocol\":1}}'; read line"]"#,
+            r#"["sh", "-c", "read line; echo '{\"hello\":{\"name\":\"bitbench\",\"version\":\"\",\"protocol\":2}}'; read line"]"#,
             "no usable greeting",
         ),
         (
-            r#"["sh", "-c", "read line; echo '{\"hello\":{\"name\":\"bitbench\",\"version\":\"1\",\"protocol\":2}}'; read line"]"#,
+            r#"["sh", "-c", "read line; echo '{\"hello\":{\"name\":\"bitbench\",\"version\":\"1\",\"protocol\":1}}'; read line"]"#,
             "no usable greeting",
         ),
     ] {

@@ -4,7 +4,7 @@ use crate::support::{Bench, Suite, fixture, measurable, samples, samples_of};
 use bitbench_engine::cpu::Cpu;
 use bitbench_engine::heads::HEADS;
 use bitbench_engine::kernels::{self, Family};
-use bitbench_reports::record::{End, Energy, Outcome, Phase, Record};
+use bitbench_reports::record::{End, Energy, Outcome, Phase, Precision, Record};
 use std::collections::HashMap;
 
 const PAGES: [&str; 3] = ["results.csv", "results.md", "report.html"];
@@ -73,6 +73,68 @@ fn a_run_with_every_head_names_it_in_records_and_tables() {
             .expect(2)
             .says(&["there is no head", "screened"]);
     }
+}
+
+#[test]
+fn sequences_are_measured_together_and_counted_together() {
+    let bench = Bench::beside();
+    let suite = Suite {
+        kernels: r#""i2s-best", "i2s-scalar", "f16-best", "f16-scalar""#,
+        rounds: 1,
+        ..Suite::default()
+    };
+    let text = suite.text().replacen("rounds", "batch = [1, 3]\nrounds", 1);
+    bench.file("mine.toml", text);
+    let list = bench.run("run --suite mine.toml --list").expect(0);
+    assert!(list.out.contains("pp16 tg8 x b3"), "{}", list.out);
+    let heads = "--head f16,q8_0,screened";
+    let ran = bench
+        .run(&format!("run --suite mine.toml {heads} --out out"))
+        .expect(0);
+    assert!(ran.out.contains("3 sequences together"), "{}", ran.out);
+    let records = bench.records("out");
+    let (jobs, ended) = measurable(&records);
+    assert!(jobs.len() >= 2 * 2 * 3, "{jobs:?}");
+    assert!(ended.iter().all(|o| **o == Outcome::Measured), "{ended:?}");
+    let csv = bench.csv("out");
+    let mut digests: HashMap<_, Vec<_>> = HashMap::new();
+    for job in jobs {
+        assert_eq!(job.id.ends_with("/b3"), job.batch == 3, "{}", job.id);
+        let of_job = samples(&records.lines).filter(|sample| sample.place.job == job.id);
+        for sample in of_job {
+            let (tokens, steps) = match sample.phase {
+                Phase::Prefill => (16, 0),
+                Phase::Decode => (8, 8 * sample.durations_ns.len()),
+                _ => (0, 0),
+            };
+            assert_eq!(sample.tokens, tokens * job.batch, "{}", job.id);
+            assert_eq!(sample.token_durations_ns.len(), steps, "{}", job.id);
+            if let (Phase::Decode, Precision::Ternary) = (sample.phase, job.precision) {
+                let key = (job.batch, job.head == "q8_0");
+                digests.entry(key).or_default().push(sample.digest.clone());
+            }
+        }
+        let row = &csv[&job.id];
+        assert_eq!(row["batch"], job.batch.to_string());
+        let number = |column: &str| row[column].parse::<f64>();
+        let all = number("decode_tokens_per_second").unwrap();
+        match number("decode_tokens_per_second_each") {
+            Ok(each) => assert!((all / each - 3.0).abs() < 1e-9, "{}", job.id),
+            Err(_) => assert_eq!(job.batch, 1, "{}", job.id),
+        }
+    }
+    // Ternary kernels, and heads of the same logits, give the same tokens.
+    assert_eq!(digests.len(), 4);
+    assert!(digests.values().all(|all| all.iter().all(|d| *d == all[0])));
+    for arguments in ["--batch 0", "--batch 65", "--batch 1,x"] {
+        bench
+            .run(&format!("run --suite mine.toml {arguments} --out other"))
+            .expect(2);
+    }
+    let list = bench
+        .run("run --suite mine.toml --batch 2 --list")
+        .expect(0);
+    assert!(list.out.contains("/b2") && !list.out.contains("/b3"));
 }
 
 #[test]

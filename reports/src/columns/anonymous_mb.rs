@@ -13,7 +13,7 @@ pub(super) static COLUMN: Column = Column {
         spread_shown: false,
     },
     better: Better::Neither,
-    rank: Some(21),
+    rank: Some(22),
     cell,
 };
 

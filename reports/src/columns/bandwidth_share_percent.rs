@@ -13,7 +13,7 @@ pub(super) static COLUMN: Column = Column {
         spread_shown: false,
     },
     better: Better::Neither,
-    rank: Some(14),
+    rank: Some(15),
     cell,
 };
 

@@ -10,7 +10,7 @@ pub(super) static COLUMN: Column = Column {
     section: Section::Memory,
     kind: Kind::Fact { decimals: 2 },
     better: Better::Lower,
-    rank: Some(11),
+    rank: Some(12),
     cell,
 };
 

@@ -13,7 +13,7 @@ pub(super) static COLUMN: Column = Column {
         spread_shown: true,
     },
     better: Better::Neither,
-    rank: Some(17),
+    rank: Some(18),
     cell,
 };
 

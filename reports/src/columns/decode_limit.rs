@@ -10,7 +10,7 @@ pub(super) static COLUMN: Column = Column {
     section: Section::Memory,
     kind: Kind::Text,
     better: Better::Neither,
-    rank: Some(16),
+    rank: Some(17),
     cell,
 };
 

@@ -13,7 +13,7 @@ pub(super) static COLUMN: Column = Column {
         spread_shown: true,
     },
     better: Better::Neither,
-    rank: Some(13),
+    rank: Some(14),
     cell,
 };
 

@@ -13,7 +13,7 @@ pub(super) static COLUMN: Column = Column {
         spread_shown: false,
     },
     better: Better::Higher,
-    rank: Some(9),
+    rank: Some(10),
     cell,
 };
 

@@ -13,7 +13,7 @@ pub(super) static COLUMN: Column = Column {
         spread_shown: true,
     },
     better: Better::Lower,
-    rank: Some(23),
+    rank: Some(24),
     cell,
 };
 

@@ -7,6 +7,7 @@ use crate::summary::Summary;
 
 mod anonymous_mb;
 mod bandwidth_share_percent;
+mod batch;
 mod bits_per_weight;
 mod compute_peak_gop_per_second;
 mod decode_compute_share_percent;
@@ -17,6 +18,7 @@ mod decode_net_joules_per_token;
 mod decode_speedup;
 mod decode_tokens;
 mod decode_tokens_per_second;
+mod decode_tokens_per_second_each;
 mod decode_watts;
 mod energy_saved_percent;
 mod engine;
@@ -133,12 +135,14 @@ pub static COLUMNS: &[&Column] = &[
     &threads::COLUMN,
     &prefill_tokens::COLUMN,
     &decode_tokens::COLUMN,
+    &batch::COLUMN,
     &status::COLUMN,
     &reason::COLUMN,
     &provenance::COLUMN,
     &prefill_tokens_per_second::COLUMN,
     &prefill_speedup::COLUMN,
     &decode_tokens_per_second::COLUMN,
+    &decode_tokens_per_second_each::COLUMN,
     &decode_speedup::COLUMN,
     &first_token_ms::COLUMN,
     &load_seconds::COLUMN,

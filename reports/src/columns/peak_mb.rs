@@ -13,7 +13,7 @@ pub(super) static COLUMN: Column = Column {
         spread_shown: false,
     },
     better: Better::Lower,
-    rank: Some(7),
+    rank: Some(8),
     cell,
 };
 

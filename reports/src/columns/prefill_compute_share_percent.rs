@@ -13,7 +13,7 @@ pub(super) static COLUMN: Column = Column {
         spread_shown: false,
     },
     better: Better::Neither,
-    rank: Some(15),
+    rank: Some(16),
     cell,
 };
 

@@ -13,7 +13,7 @@ pub(super) static COLUMN: Column = Column {
         spread_shown: true,
     },
     better: Better::Higher,
-    rank: Some(5),
+    rank: Some(6),
     cell,
 };
 

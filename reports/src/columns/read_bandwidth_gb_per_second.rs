@@ -13,7 +13,7 @@ pub(super) static COLUMN: Column = Column {
         spread_shown: true,
     },
     better: Better::Neither,
-    rank: Some(20),
+    rank: Some(21),
     cell,
 };
 

@@ -10,7 +10,7 @@ pub(super) static COLUMN: Column = Column {
     section: Section::Memory,
     kind: Kind::Fact { decimals: 1 },
     better: Better::Lower,
-    rank: Some(12),
+    rank: Some(13),
     cell,
 };
 

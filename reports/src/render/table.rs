@@ -64,14 +64,18 @@ pub(super) fn best(column: &Column, rows: &[&Row]) -> Option<String> {
     best.map(|(_, cell)| Shown::of(&cell, column.kind).text)
 }
 
-/// The heading of a group: `2B4T, prompt 512, generated 128 tokens`.
+/// The heading of a group: `2B4T: prompt 512, generated 128 tokens`, and `, 8 sequences together` where there are several.
 pub(super) fn heading(group: &Group<'_>) -> String {
-    format!(
+    let mut heading = format!(
         "{}: prompt {}, generated {} tokens",
         plain(group.model),
         group.prefill_tokens,
         group.decode_tokens
-    )
+    );
+    if group.batch != 1 {
+        heading.push_str(&format!(", {} sequences together", group.batch));
+    }
+    heading
 }
 
 /// Where the weights of a model come from, with their hash or seed.
@@ -100,10 +104,11 @@ pub(super) fn origins(group: &Group<'_>) -> Vec<String> {
 pub(super) fn name(row: &Row) -> String {
     let job = &row.summary.job;
     format!(
-        "{}, {}, {}",
+        "{}, {}, {}{}",
         plain(&job.model.name),
         plain(&job.kernel_and_head()),
-        count(job.threads as usize, "thread")
+        count(job.threads as usize, "thread"),
+        job.of_sequences()
     )
 }
 

@@ -4,6 +4,7 @@ use crate::support;
 use bitbench_reports::compare::Against;
 use bitbench_reports::record::*;
 use bitbench_reports::report::Report;
+use bitbench_reports::round::{Reading, Round};
 use bitbench_reports::summary::{Ending, Figure, Status, Summary};
 
 const ROW: &str = "700M/i2s-avx2/2";
@@ -185,17 +186,87 @@ fn a_row_is_held_against_the_baseline_with_its_head() {
     assert!(matches!(baseline(&of_row(BASE)), Against::Baseline { .. }));
 }
 
+/// Makes the two-thread jobs of the first model decode eight sequences together, at the pace of a step of one.
+pub(crate) fn eight_sequences(lines: &mut [Record]) {
+    let of_batch = |id: &str| id.starts_with("700M/") && id.ends_with("/2");
+    for line in lines {
+        match line {
+            Record::Run(run) => {
+                for job in run.jobs.iter_mut().filter(|job| of_batch(&job.id)) {
+                    job.batch = 8;
+                }
+            }
+            Record::Sample(sample) if of_batch(&sample.place.job) => sample.tokens *= 8,
+            _ => {}
+        }
+    }
+}
+
 #[test]
-fn a_run_of_format_1_is_read_with_half_precision_heads() {
+fn rates_of_a_batch_count_all_sequences_and_weights_are_read_once_for_them() {
+    let alone = summary(&measured(), ROW);
+    let mut lines = measured();
+    eight_sequences(&mut lines);
+    let together = summary(&lines, ROW);
+    let ratio = |reading: fn(&Round) -> &Reading| {
+        let median = |summary: &Summary| summary.figure(reading).unwrap().median;
+        median(&together) / median(&alone)
+    };
+    assert!((ratio(|r| &r.decode_tokens_per_second) - 8.0).abs() < 1e-9);
+    assert!((ratio(|r| &r.prefill_tokens_per_second) - 8.0).abs() < 1e-9);
+    assert!((ratio(|r| &r.first_token_ms) - 1.0).abs() < 1e-9);
+    assert!((ratio(|r| &r.head_bytes_per_token) - 1.0 / 8.0).abs() < 1e-9);
+    assert!((ratio(|r| &r.decode_energy.joules_per_token) - 1.0 / 8.0).abs() < 1e-9);
+    assert!((ratio(|r| &r.decode_compute_share_percent) - 8.0).abs() < 1e-9);
+    // A step reads the weights once and eight caches, each up to the same mean position.
+    let loaded = alone.loaded.as_ref().unwrap();
+    let cache = loaded.kv_bytes_per_position as f64 * (128.0 + 16.0);
+    let weights = loaded.weights_bytes_per_token as f64;
+    let expected = (weights + 8.0 * cache) / (weights + cache);
+    assert!((ratio(|r| &r.decode_gb_per_second) / expected - 1.0).abs() < 1e-9);
+    assert!((ratio(|r| &r.bandwidth_share_percent) / expected - 1.0).abs() < 1e-9);
+    let each: f64 = cell(&lines, "decode_tokens_per_second_each")
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((each / decode(&alone).median - 1.0).abs() < 1e-9);
+    assert_eq!(cell(&measured(), "decode_tokens_per_second_each"), None);
+}
+
+#[test]
+fn a_batch_is_held_against_the_baseline_with_as_many_sequences() {
+    let mut lines = measured();
+    eight_sequences(&mut lines);
+    let of_row = |lines: &[Record]| {
+        let rows = report(lines).rows.into_iter();
+        let mut rows = rows.filter(|row| row.summary.job.id == ROW);
+        rows.next().unwrap().comparison.decode_speedup
+    };
+    assert!(matches!(of_row(&lines), Against::Baseline { job, .. } if job == BASE));
+    let Record::Run(run) = &mut lines[0] else {
+        panic!("the first line is the run");
+    };
+    run.jobs
+        .iter_mut()
+        .find(|job| job.id == BASE)
+        .unwrap()
+        .batch = 1;
+    assert!(matches!(of_row(&lines), Against::Missing(_)));
+}
+
+#[test]
+fn a_run_of_format_1_is_read_with_half_precision_heads_and_one_sequence() {
     let stored = support::stored(&measured());
     let old = stored
-        .replace("\"schema\":2", "\"schema\":1")
-        .replace("\"head\":\"f16\",", "");
-    assert_ne!(old, stored);
+        .replace("\"schema\":3", "\"schema\":1")
+        .replace("\"head\":\"f16\",", "")
+        .replace("\"batch\":1,", "");
+    assert!(old.len() < stored.len() && !old.contains("batch"));
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("records.jsonl"), old).unwrap();
     let records = Records::read(folder.path()).unwrap();
     assert!(records.run.jobs.iter().all(|job| job.head == "f16"));
+    assert!(records.run.jobs.iter().all(|job| job.batch == 1));
 }
 
 #[test]

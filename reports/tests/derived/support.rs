@@ -41,6 +41,7 @@ pub(crate) fn job(model: &ModelInfo, kernel: &str, threads: u32) -> Job {
         threads,
         prefill_tokens: PROMPT,
         decode_tokens: GENERATED,
+        batch: 1,
         rounds: ROUNDS,
     }
 }

@@ -42,6 +42,29 @@ fn a_run_without_energy_says_so_and_shows_no_energy_column() {
 }
 
 #[test]
+fn a_batch_is_told_from_one_sequence_in_every_form() {
+    let mut lines = support::lines(support::counters(Provenance::MeasuredCounter));
+    crate::summary::eight_sequences(&mut lines);
+    let report = report(&lines);
+    let text = terminal::render(&report, 80, false);
+    insta::assert_snapshot!("terminal_batch", text);
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 80),
+        "{text}"
+    );
+    let heading = "700M: prompt 128, generated 32 tokens, 8 sequences together";
+    assert!(html::render(&report).unwrap().contains(heading));
+    assert!(markdown::render(&report).contains(heading));
+    let csv = csv::render(&report).unwrap();
+    assert_eq!(field(&csv, "700M/i2s-avx2/2", "batch"), "8");
+    assert_eq!(field(&csv, "700M/i2s-avx2/1", "batch"), "1");
+    let each = field(&csv, "700M/i2s-avx2/2", "decode_tokens_per_second_each");
+    assert!(!each.is_empty());
+    let each = field(&csv, "700M/i2s-avx2/1", "decode_tokens_per_second_each");
+    assert_eq!(each, "");
+}
+
+#[test]
 fn simulated_energy_is_called_so_everywhere() {
     let report = report(&support::lines(support::counters(Provenance::Simulated)));
     let text = terminal::render(&report, 160, false);
