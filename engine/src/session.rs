@@ -7,6 +7,9 @@ use crate::network::Network;
 use crate::threads::Pool;
 use std::sync::Arc;
 
+/// Tokens whose logits [`Session::run_each`] holds at a time: some 16 MB for the largest vocabularies.
+const HEAD_BLOCK: usize = 32;
+
 /// Why tokens could not be run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -177,6 +180,37 @@ impl Session {
                 return Ok(all);
             }
             all.extend_from_slice(self.batch.logits_of_pass(0..before - left[0].len())?);
+        }
+    }
+
+    /// Runs tokens after those so far and gives `each(index, logits)` the logits, `[vocab]`, after every token from index `from`
+    /// on, in order. The head works on a few tokens at a time, so that the logits of a long text are never held together.
+    ///
+    /// # Errors
+    /// See [`SessionError`]; no position is taken when tokens or room are at fault.
+    pub fn run_each(
+        &mut self,
+        tokens: &[u32],
+        from: usize,
+        mut each: impl FnMut(usize, &[f32]),
+    ) -> Result<(), SessionError> {
+        let vocab = self.network().config().vocab;
+        let mut left = self.batch.begin(&[tokens])?;
+        let mut first = 0;
+        loop {
+            let before = left[0].len();
+            if !self.batch.pass(&mut left) {
+                return Ok(());
+            }
+            let count = before - left[0].len();
+            for start in (from.saturating_sub(first).min(count)..count).step_by(HEAD_BLOCK) {
+                let block = start..count.min(start + HEAD_BLOCK);
+                let logits = self.batch.logits_of_pass(block.clone())?;
+                for (index, row) in block.zip(logits.chunks_exact(vocab)) {
+                    each(first + index, row);
+                }
+            }
+            first += count;
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod energy;
 pub mod host;
 pub mod interrupt;
 pub mod journal;
+pub mod likelihood;
 pub mod memory;
 pub mod meter;
 pub mod models;
@@ -22,6 +23,7 @@ pub mod runner;
 pub mod speeds;
 pub mod suite;
 pub mod tune;
+pub mod verify;
 pub mod worker;
 
 /// Version of bitbench, with the revision it was built from.

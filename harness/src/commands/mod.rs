@@ -20,11 +20,14 @@ pub mod generate;
 pub mod list;
 pub mod logits;
 pub mod model;
+pub mod perplexity;
 pub mod report;
 pub mod roofline;
 pub mod run;
 mod sample;
+pub mod text;
 pub mod tune;
+pub mod verify;
 
 use crate::{progress, worker};
 use bitbench_engine::cpu::Cpu;
@@ -52,7 +55,7 @@ Start with:
   bitbench doctor                             what can be measured on this machine
   bitbench roofline                           how fast this machine reads and multiplies
 
-Exit codes: 0 done; 1 a job failed inside a finished run; 2 wrong usage or input;
+Exit codes: 0 done; 1 a job failed inside a finished run, or a kernel is not what it promises; 2 wrong usage or input;
 3 a required energy source is absent; 4 internal error; 130 interrupted.";
 
 /// The commands.
@@ -78,6 +81,10 @@ pub enum Command {
     Model(model::Arguments),
     /// Print the vector that an embedding model makes of a text
     Embed(embed::Arguments),
+    /// Hold every kernel variant against an oracle in double precision
+    Verify(verify::Arguments),
+    /// Say how well a model predicts a text
+    Perplexity(perplexity::Arguments),
     /// Serve the embedded engine to a harness
     #[command(hide = true)]
     Worker,
@@ -156,6 +163,8 @@ pub fn dispatch(cli: Cli) -> Result<Code, CommandError> {
         Command::Logits(arguments) => logits::logits(&arguments),
         Command::Model(arguments) => model::model(&arguments),
         Command::Embed(arguments) => embed::embed(&arguments),
+        Command::Verify(arguments) => verify::verify(&arguments),
+        Command::Perplexity(arguments) => perplexity::perplexity(&arguments),
         Command::Worker => {
             worker::serve(io::stdin().lock(), io::stdout().lock())
                 .map_err(CommandError::internal)?;

@@ -56,11 +56,12 @@ pub fn layer_shapes(config: &Config) -> Vec<LayerShape> {
     let query = config.heads * config.head_dim;
     let kv = config.kv_heads * config.head_dim;
     let mut shapes: Vec<LayerShape> = Vec::new();
+    let wide = if config.has_gate() { 2 } else { 1 };
     for (rows, cols, in_layer) in [
         (query, hidden, 1),
         (kv, hidden, 2),
         (hidden, query, 1),
-        (ffn, hidden, 2),
+        (ffn, hidden, wide),
         (hidden, ffn, 1),
     ] {
         match shapes.iter_mut().find(|s| (s.rows, s.cols) == (rows, cols)) {

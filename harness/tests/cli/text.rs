@@ -1,8 +1,9 @@
 //! `generate`, `logits`, `list`, `doctor`: what they print, and that it is inert.
 
 use crate::support::{BITBENCH, Bench, Running, Suite, fixture};
+use bitbench_engine::cpu::Cpu;
 use bitbench_engine::heads::HEADS;
-use bitbench_engine::kernels::VARIANTS;
+use bitbench_engine::kernels::{Agreement, VARIANTS};
 use std::fs;
 
 #[test]
@@ -148,6 +149,112 @@ fn a_model_is_built_in_and_a_seed_repeats_its_text() {
     bench
         .run("generate --prompt And --temperature -1")
         .expect(2);
+}
+
+#[test]
+fn every_kernel_is_verified_and_the_rest_say_why_not() {
+    let bench = Bench::beside();
+    bench.file("ids.txt", "1, 2 3\n4,5 6 7 8 9 10 11 12\n");
+    let cpu = Cpu::detect();
+    for (name, ternary) in [("tiny-I2_S", true), ("tiny-F16", true)] {
+        let model = fixture(&format!("{name}.gguf"));
+        let verify = format!("verify --model {} --token-file ids.txt", model.display());
+        let ran = bench.run(&verify).expect(0);
+        for variant in VARIANTS {
+            let line = ran.out.lines().find(|line| line.starts_with(variant.name));
+            let line = line.unwrap_or_else(|| panic!("no {}: {}", variant.name, ran.out));
+            let runs = cpu.require(variant.requires).is_ok();
+            assert_eq!(line.contains("skipped"), !runs, "{line}");
+            if runs && ternary && variant.agreement == Agreement::Exact {
+                assert!(line.contains("same") && line.contains("lossless"), "{line}");
+            }
+        }
+        let tables = ran
+            .out
+            .lines()
+            .filter(|line| !line.starts_with("skipped: "));
+        for line in tables {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+        let ran = bench.run(&format!("{verify} --tokens 5 --json")).expect(0);
+        let answer: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!(answer["tokens"], 5);
+        assert_eq!(answer["holds"], true);
+        assert_eq!(answer["variants"].as_array().unwrap().len(), VARIANTS.len());
+        assert!(answer["cost_of_int8"].as_f64().unwrap() > 0.0);
+    }
+    let model = fixture("tiny-I2_S.gguf");
+    let verify = format!("verify --model {}", model.display());
+    bench
+        .run(&verify)
+        .expect(2)
+        .says(&["no tokenizer", "--token-file"]);
+    for (ids, word) in [
+        ("1", "less than two"),
+        ("1 512", "512"),
+        ("1 x", "`x` is no token id"),
+    ] {
+        bench.file("wrong.txt", ids);
+        bench
+            .run(&format!("{verify} --token-file wrong.txt"))
+            .expect(2)
+            .says(&[word]);
+    }
+    bench
+        .run(&format!("{verify} --token-file nowhere.txt"))
+        .expect(2)
+        .says(&["nowhere.txt"]);
+}
+
+#[test]
+fn perplexity_of_a_fixture_is_that_of_its_logits() {
+    let bench = Bench::beside();
+    let ids: Vec<u32> = (0..50).map(|i| i * i * 31 % 512).collect();
+    let text: Vec<String> = ids.iter().map(u32::to_string).collect();
+    bench.file("ids.txt", text.join(" "));
+    let model = fixture("tiny-I2_S.gguf");
+    let model = model.display();
+    // By hand: chunks of 16, of which the tokens 9 to 15 are scored.
+    let mut nats = Vec::new();
+    for chunk in text.chunks_exact(16) {
+        bench
+            .run(&format!(
+                "logits --model {model} --tokens {} --out out.f32",
+                chunk.join(",")
+            ))
+            .expect(0);
+        let bytes = fs::read(bench.path().join("out.f32")).unwrap();
+        let values: Vec<f64> = bytes
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|v| f64::from(f32::from_le_bytes(*v)))
+            .collect();
+        for (index, row) in values.chunks_exact(512).enumerate().take(15).skip(8) {
+            let next: usize = chunk[index + 1].parse().unwrap();
+            let total: f64 = row.iter().map(|v| v.exp()).sum();
+            nats.push(total.ln() - row[next]);
+        }
+    }
+    let mean = nats.iter().sum::<f64>() / 21.0;
+    let run = format!("perplexity --model {model} --token-file ids.txt --context 16");
+    let ran = bench.run(&format!("{run} --json")).expect(0);
+    let answer: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(
+        (&answer["chunks"], &answer["scored_tokens"]),
+        (&3.into(), &21.into())
+    );
+    let got = answer["nats_per_token"].as_f64().unwrap();
+    assert!((got - mean).abs() < 1e-5, "{got} and {mean}");
+    let perplexity = answer["perplexity"].as_f64().unwrap();
+    assert!((perplexity / mean.exp() - 1.0).abs() < 1e-5);
+    let ran = bench.run(&run).expect(0).says(&["3 chunks of 16"]);
+    assert!(ran.out.contains(&format!("{perplexity:.4}")), "{}", ran.out);
+    bench.run(&format!("{run} --context 64")).expect(2);
+    bench
+        .run(&format!("perplexity --model {model} --token-file ids.txt"))
+        .expect(2)
+        .says(&["50 tokens", "512"]);
 }
 
 #[test]
