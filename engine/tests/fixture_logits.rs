@@ -80,6 +80,7 @@ fn ternary_logits_of_the_files_are_followed_by_the_oracle() {
         &tokens,
         &ours,
         5e-6,
+        tokens.len(),
     );
     assert_eq!(followed, tokens.len(), "no way to round gives more");
     // The files are one model.
@@ -193,7 +194,7 @@ fn the_folder_is_what_transformers_computes() {
         println!("{:<12} {off:.2e} from transformers", variant.name);
         assert!(off < 2.4e-2, "{}: {off:.2e}", variant.name);
         if at == 0 {
-            let followed = oracle::follow(&model, int8, &tokens, &ours, 5e-6);
+            let followed = oracle::follow(&model, int8, &tokens, &ours, 5e-6, tokens.len());
             assert_eq!(followed, tokens.len(), "no way to round gives more");
         }
     }
@@ -201,7 +202,7 @@ fn the_folder_is_what_transformers_computes() {
         half_cache: false,
         ..int8
     };
-    let followed = oracle::follow(&model, exact_cache, &tokens, &theirs, 5e-6);
+    let followed = oracle::follow(&model, exact_cache, &tokens, &theirs, 5e-6, tokens.len());
     assert_eq!(followed, tokens.len(), "no way to round gives more");
 }
 

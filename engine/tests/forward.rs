@@ -114,10 +114,9 @@ const ARCHITECTURES: [Architecture; 6] = [
 /// did: single against double precision; 2.1e-6 was seen. One int8 value that is rounded otherwise costs some 1e-3.
 const TOLERANCE: f64 = 5e-6;
 /// Tokens that the oracle must be able to follow. Roundings of keys that show late, if ever, add up from token to token, and
-/// after these there can be more ways to round the cache than are kept: the first token that was lost was the 31st.
+/// after these there can be more ways to round the cache than are kept: the fewest that were followed are 41.
 const FOLLOWED: usize = 24;
-/// Models whose roundings can be followed that far: with others, some family has too many open ones.
-const SEEDS: [u64; 5] = [1, 2, 3, 6, 8];
+const SEEDS: [u64; 5] = [0, 1, 2, 3, 4];
 
 #[test]
 fn every_family_agrees_with_the_oracle() {
@@ -140,7 +139,7 @@ fn every_family_agrees_with_the_oracle() {
                         continue;
                     }
                     assert!(ternary.is_none(), "{what}: other bits");
-                    let followed = follow(&model, int8, &tokens, &got, TOLERANCE);
+                    let followed = follow(&model, int8, &tokens, &got, TOLERANCE, FOLLOWED);
                     let whole = distance(&got, &expected[0]);
                     println!("{what}: {followed} tokens followed, {whole:.1e} from the nearest");
                     assert!(

@@ -27,17 +27,32 @@ pub(crate) fn distance(got: &[f32], expected: &[f64]) -> f64 {
 }
 
 /// Follows the engine: for each token, the ways to round the values that are open and to give its logits within `tolerance`.
-/// Gives the number of tokens that were followed: all of them, or those before the first that no way explains.
+/// Gives the number of tokens that were followed: all of them, or those before the first that no way explains. Where these are
+/// not `least`, the right way may be among those that were let go: it looks again and lets fewer go.
 pub(crate) fn follow(
     model: &Model,
     rounding: Nearest,
     tokens: &[u32],
     got: &[f32],
     tolerance: f64,
+    least: usize,
 ) -> usize {
-    /// Ways to have come so far that are kept: a key of the cache that is rounded otherwise may show in the logits of later
-    /// tokens only.
-    const KEPT: usize = 16;
+    match follow_by(model, rounding, tokens, got, tolerance, 16) {
+        followed if followed < least => follow_by(model, rounding, tokens, got, tolerance, 128),
+        followed => followed,
+    }
+}
+
+/// [`follow`] with at most so many ways to have come so far: a key of the cache that is rounded otherwise may show in the logits
+/// of later tokens only.
+fn follow_by(
+    model: &Model,
+    rounding: Nearest,
+    tokens: &[u32],
+    got: &[f32],
+    tolerance: f64,
+    most: usize,
+) -> usize {
     let oracle = Oracle::held(model);
     // The sum of the squared distances so far, and where it led.
     let mut kept = vec![(0.0, oracle.empty())];
@@ -58,7 +73,7 @@ pub(crate) fn follow(
             return position;
         }
         ends.sort_by(|a, b| a.0.total_cmp(&b.0));
-        ends.truncate(KEPT);
+        ends.truncate(most);
         kept = ends;
     }
     tokens.len()
