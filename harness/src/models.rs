@@ -65,20 +65,27 @@ pub fn exists(path: &Path) -> bool {
 /// See [`ModelError`].
 pub fn open(path: &Path, ternarize: bool) -> Result<OpenModel, ModelError> {
     let options = LoadOptions { ternarize };
-    let bytes = pair::find(path);
-    if bytes.is_none() && path.is_dir() {
+    if path.is_dir() {
         let folder = Folder::open(path)?;
         let model = Model::from_folder(&folder, options)?;
         let source = Source::Folder(folder);
         return Ok(OpenModel { source, model });
     }
-    let gguf = match bytes {
-        Some(bytes) => Gguf::from_static(path, bytes),
-        None => Gguf::open(path),
-    }?;
+    let gguf = open_gguf(path)?;
     let model = Model::from_gguf(&gguf, options)?;
     let source = Source::File(gguf);
     Ok(OpenModel { source, model })
+}
+
+/// Opens a GGUF file, with all parts of a split one, or one of the pair.
+///
+/// # Errors
+/// As [`Gguf::open`].
+pub fn open_gguf(path: &Path) -> Result<Gguf, LoadError> {
+    match pair::find(path) {
+        Some(bytes) => Gguf::from_static(path, bytes),
+        None => Gguf::open(path),
+    }
 }
 
 impl OpenModel {
@@ -111,26 +118,31 @@ impl OpenModel {
     }
 }
 
-/// `blake3:` and the hash of a file, or of all files that make the model in a folder: name, length and bytes of each, in the
-/// order of their names.
+/// `blake3:` and the hash of a file, or of all files that make the model in a folder or are the parts of a split one: name,
+/// length and bytes of each, in the order of their names.
 ///
 /// # Errors
-/// [`ModelError::Io`], and what [`Folder::open`] finds.
+/// [`ModelError::Io`], and what [`Folder::open`] and [`Gguf::open`] find.
 pub fn hash(path: &Path) -> Result<String, ModelError> {
     let mut hasher = blake3::Hasher::new();
     if let Some(bytes) = pair::find(path) {
         hasher.update(bytes);
-    } else if path.is_dir() {
-        for file in Folder::open(path)?.files() {
-            let name = file.file_name().unwrap_or_default().as_encoded_bytes();
-            let len = file.metadata().map_err(|source| io_error(&file, source))?;
-            hasher.update(&(name.len() as u64).to_le_bytes());
-            hasher.update(name);
-            hasher.update(&len.len().to_le_bytes());
+    } else {
+        let files = match path.is_dir() {
+            true => Folder::open(path)?.files(),
+            false => Gguf::open(path)?.paths().map(Path::to_owned).collect(),
+        };
+        let many = path.is_dir() || files.len() > 1;
+        for file in files {
+            if many {
+                let name = file.file_name().unwrap_or_default().as_encoded_bytes();
+                let len = file.metadata().map_err(|source| io_error(&file, source))?;
+                hasher.update(&(name.len() as u64).to_le_bytes());
+                hasher.update(name);
+                hasher.update(&len.len().to_le_bytes());
+            }
             hash_file(&mut hasher, &file)?;
         }
-    } else {
-        hash_file(&mut hasher, path)?;
     }
     Ok(format!("blake3:{}", hasher.finalize().to_hex()))
 }

@@ -410,3 +410,37 @@ fn a_file_packed_on_arm_becomes_one_that_says_how_it_is_packed() {
     assert!(of("x86.gguf") == of(&from.to_string()));
     assert!(of("arm.gguf") != of("x86.gguf"));
 }
+
+#[test]
+fn a_split_model_is_all_of_its_parts() {
+    let bench = Bench::beside();
+    let part = |number: u8| format!("formats-0000{number}-of-00003.gguf");
+    for number in 1..=3 {
+        fs::copy(fixture(&part(number)), bench.path().join(part(number))).unwrap();
+    }
+    let ran = bench.run(&format!(
+        "model convert {} {} --to f16 --force",
+        part(1),
+        part(2)
+    ));
+    let ran = ran.expect(2);
+    assert!(ran.err.contains("is the model itself"), "{}", ran.err);
+    let hash = || bitbench::models::hash(&bench.path().join(part(1))).unwrap();
+    let before = hash();
+    let second = bench.path().join(part(2));
+    let mut bytes = fs::read(&second).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(second, bytes).unwrap();
+    assert_ne!(hash(), before);
+}
+
+#[test]
+fn one_of_the_pair_is_laid_open_and_converted() {
+    let bench = Bench::beside();
+    let ran = bench.run("model inspect pair:ternary").expect(0);
+    assert!(ran.out.contains("I2_S"), "{}", ran.out);
+    bench
+        .run("model convert pair:ternary copy.gguf --to tq2_0")
+        .expect(0);
+    assert!(logits(&bench, "copy.gguf", "") == logits(&bench, "pair:ternary", ""));
+}

@@ -102,7 +102,7 @@ impl Source {
         if path.is_dir() {
             return Folder::open(path).map(Source::Folder);
         }
-        Gguf::open(path).map(Source::File)
+        models::open_gguf(path).map(Source::File)
     }
 
     fn files(&self) -> Vec<PathBuf> {

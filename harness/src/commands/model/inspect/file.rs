@@ -1,13 +1,14 @@
 //! A GGUF file.
 
 use super::{Contents, Found, TokenizerFacts};
+use crate::models;
 use bitbench_engine::model::gguf::{Gguf, Tensor, Value};
 use bitbench_engine::model::{LoadError, LoadOptions, Model};
 use std::path::Path;
 
 /// What is in it.
 pub(super) fn contents(path: &Path) -> Result<Contents, LoadError> {
-    let gguf = Gguf::open(path)?;
+    let gguf = models::open_gguf(path)?;
     let text = |key: &str| Some(gguf.get(key)?.as_str()?.to_owned());
     let architecture = text("general.architecture");
     let contents = Contents {
