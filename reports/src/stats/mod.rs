@@ -1,7 +1,25 @@
-//! Order statistics of small samples. Each function gives nothing for an empty slice or for values that are not finite.
+//! Statistics of small samples. Those that give an `Option` give nothing for an empty slice or for values that are not finite.
+//!
+//! What is compared are paired differences, usually logarithms of ratios: [`hodges_lehmann`] estimates them,
+//! [`signed_rank_interval`] says how well, [`sign_flip`] whether there is anything, and [`holm`] what is left of that when many
+//! are asked.
 
+mod bootstrap;
 mod deviation;
+mod hodges_lehmann;
+mod holm;
 mod order;
+mod sign_flip;
+mod signed_rank;
+mod tukey;
 
+pub use bootstrap::{RESAMPLES, RatioOfMedians, ratio_of_medians};
 pub use deviation::{MAD_TO_SIGMA, mad};
+pub use hodges_lehmann::hodges_lehmann;
+pub use holm::holm;
 pub use order::{max, median, min, quantile};
+pub use sign_flip::{DRAWN, MOST_EXHAUSTIVE, SignFlip, Tail, sign_flip};
+pub use signed_rank::{
+    Interval, NoInterval, fewest_for, signed_rank_distribution, signed_rank_interval,
+};
+pub use tukey::{Mark, tukey};

@@ -44,9 +44,24 @@ pub fn quantile(values: &[f64], probability: f64) -> Option<f64> {
     Some(between.clamp(sorted[below], sorted[above]))
 }
 
+/// Whether every value is finite.
+pub(super) fn finite(values: &[f64]) -> bool {
+    values.iter().all(|value| value.is_finite())
+}
+
+/// The median of values that are in rising order.
+pub(super) fn middle(sorted: &[f64]) -> Option<f64> {
+    let (below, above) = (sorted.len().checked_sub(1)? / 2, sorted.len() / 2);
+    Some(if below == above {
+        sorted[below]
+    } else {
+        sorted[below] / 2.0 + sorted[above] / 2.0
+    })
+}
+
 /// The values in rising order, or nothing when there are none or one is not finite.
 fn sorted(values: &[f64]) -> Option<Vec<f64>> {
-    if values.is_empty() || values.iter().any(|value| !value.is_finite()) {
+    if values.is_empty() || !finite(values) {
         return None;
     }
     let mut sorted = values.to_vec();

@@ -1,4 +1,4 @@
-//! The statistics against published figures and against what must hold for any values.
+//! Order statistics against published figures and against what must hold for any values.
 
 use bitbench_reports::stats::{mad, max, median, min, quantile};
 use proptest::prelude::*;

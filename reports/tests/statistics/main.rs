@@ -1,0 +1,5 @@
+//! The statistics: against published tables, against what must hold for any values, and by simulation.
+
+mod order;
+mod published;
+mod simulated;
