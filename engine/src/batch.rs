@@ -47,6 +47,23 @@ impl Batch {
         sequences: usize,
         capacity: usize,
     ) -> Result<Batch, SessionError> {
+        let pool = Pool::new(threads).map_err(|e| SessionError::NoThreads {
+            threads,
+            reason: e.to_string(),
+        })?;
+        Batch::on(network, pool, sequences, capacity)
+    }
+
+    /// The same on threads that are there already.
+    ///
+    /// # Errors
+    /// As [`Batch::new`].
+    pub fn on(
+        network: Arc<Network>,
+        pool: Pool,
+        sequences: usize,
+        capacity: usize,
+    ) -> Result<Batch, SessionError> {
         let config = network.config();
         if capacity > config.context_length {
             return Err(SessionError::ContextFull {
@@ -54,12 +71,8 @@ impl Batch {
                 capacity: config.context_length,
             });
         }
-        let pool = Pool::new(threads).map_err(|e| SessionError::NoThreads {
-            threads,
-            reason: e.to_string(),
-        })?;
         let work = Workspace {
-            scratch: (0..threads).map(|_| Mutex::default()).collect(),
+            scratch: (0..pool.threads()).map(|_| Mutex::default()).collect(),
             pool,
             isa: network.isa,
             rope: RopeTable::new(config, network.rope_factors.as_deref()),

@@ -53,6 +53,21 @@ impl Pool {
     /// # Panics
     /// If `threads` is 0.
     pub fn new(threads: usize) -> std::io::Result<Pool> {
+        Pool::starting_with(threads, |_| {})
+    }
+
+    /// A pool whose threads each run `start` with their index before anything else, the caller among them: to bind them to
+    /// CPUs, for instance. All of them have done so when it returns.
+    ///
+    /// # Errors
+    /// If the system gives no more threads.
+    ///
+    /// # Panics
+    /// If `threads` is 0, or if `start` panics on the caller.
+    pub fn starting_with(
+        threads: usize,
+        start: impl Fn(usize) + Send + Sync + 'static,
+    ) -> std::io::Result<Pool> {
         assert!(threads > 0, "a pool has at least the calling thread");
         let shared = Arc::new(Shared {
             region: AtomicUsize::new(0),
@@ -66,13 +81,20 @@ impl Pool {
             shared,
             workers: Vec::new(),
         };
+        let start = Arc::new(start);
         for index in 1..threads {
-            let shared = Arc::clone(&pool.shared);
+            let (shared, start) = (Arc::clone(&pool.shared), Arc::clone(&start));
             let worker = std::thread::Builder::new()
                 .name(format!("bitbench-{index}"))
-                .spawn(move || work(&shared, index))?;
+                .spawn(move || {
+                    start(index);
+                    work(&shared, index);
+                })?;
             pool.workers.push(worker);
         }
+        start(0);
+        // A region ends only when every thread has run it, and each starts before its first.
+        pool.run(&|_| {});
         Ok(pool)
     }
 
@@ -219,6 +241,20 @@ mod tests {
                 }
             }
             assert!(count.iter().all(|c| c.load(Ordering::Relaxed) == REGIONS));
+        }
+    }
+
+    #[test]
+    fn every_thread_has_started_when_there_is_a_pool() {
+        for threads in [1, 2, 5] {
+            let started: Arc<Vec<AtomicU64>> =
+                Arc::new((0..threads).map(|_| AtomicU64::new(0)).collect());
+            let count = Arc::clone(&started);
+            let pool = Pool::starting_with(threads, move |index| {
+                count[index].fetch_add(1, Ordering::Relaxed);
+            });
+            assert!(pool.is_ok());
+            assert!(started.iter().all(|c| c.load(Ordering::Relaxed) == 1));
         }
     }
 
