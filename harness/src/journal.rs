@@ -115,6 +115,7 @@ impl Done {
                 Record::Loaded(r) => &r.place,
                 Record::Sample(r) => &r.place,
                 Record::Memory(r) => &r.place,
+                Record::ColdStart(r) => &r.place,
                 Record::Outcome(JobOutcome { place, outcome }) => {
                     done.note(place, outcome);
                     place

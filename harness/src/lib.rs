@@ -5,6 +5,7 @@
 //! and the [`journal`] keeps every sample.
 #![forbid(unsafe_code)]
 
+pub mod affinity;
 pub mod chat;
 pub mod commands;
 pub mod energy;
@@ -22,6 +23,7 @@ pub mod roofline;
 pub mod runner;
 pub mod speeds;
 pub mod suite;
+pub mod topology;
 pub mod tune;
 pub mod verify;
 pub mod worker;

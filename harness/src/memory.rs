@@ -1,6 +1,17 @@
-//! Memory of one process, read from outside.
+//! Memory: of a process, read from outside, and what the allocator of this one hands out.
 
+use cap::Cap;
+use std::alloc::System;
 use std::fs;
+
+/// Counts what is handed out; the system's allocator does the work.
+#[global_allocator]
+static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
+
+/// The most that the allocator of this process had handed out at a time, in bytes.
+pub fn allocated_peak() -> u64 {
+    ALLOCATOR.max_allocated() as u64
+}
 
 /// What `/proc/PID/status` says, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,6 +29,13 @@ pub fn of_process(id: u32) -> ProcessMemory {
     fs::read_to_string(format!("/proc/{id}/status"))
         .map(|text| parse(&text))
         .unwrap_or_default()
+}
+
+/// Bytes that a process had to fetch from storage (`read_bytes` of `/proc/PID/io`); nothing where the system does not tell.
+pub fn read_from_storage(id: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{id}/io")).ok()?;
+    let line = text.lines().find_map(|l| l.strip_prefix("read_bytes:"))?;
+    line.trim().parse().ok()
 }
 
 fn parse(status: &str) -> ProcessMemory {

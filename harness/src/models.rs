@@ -118,6 +118,21 @@ impl OpenModel {
     }
 }
 
+/// The files that a model is read from: one, the parts of a split one, or those of a folder. None for one of the pair, which is
+/// part of the program.
+///
+/// # Errors
+/// What [`Folder::open`] and [`Gguf::open`] find.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>, ModelError> {
+    if pair::find(path).is_some() {
+        return Ok(Vec::new());
+    }
+    Ok(match path.is_dir() {
+        true => Folder::open(path)?.files(),
+        false => Gguf::open(path)?.paths().map(Path::to_owned).collect(),
+    })
+}
+
 /// `blake3:` and the hash of a file, or of all files that make the model in a folder or are the parts of a split one: name,
 /// length and bytes of each, in the order of their names.
 ///
@@ -128,10 +143,7 @@ pub fn hash(path: &Path) -> Result<String, ModelError> {
     if let Some(bytes) = pair::find(path) {
         hasher.update(bytes);
     } else {
-        let files = match path.is_dir() {
-            true => Folder::open(path)?.files(),
-            false => Gguf::open(path)?.paths().map(Path::to_owned).collect(),
-        };
+        let files = files(path)?;
         let many = path.is_dir() || files.len() > 1;
         for file in files {
             if many {

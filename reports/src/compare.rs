@@ -17,6 +17,8 @@ pub struct Comparison {
     pub decode_speedup: Against,
     /// Gross energy per decoded token that the baseline takes and this row does not, in percent of the baseline's.
     pub energy_saved_percent: Against,
+    /// What of it being faster would save at equal power, in percent of the baseline's.
+    pub saved_by_speed_percent: Against,
 }
 
 /// A figure that stands against a baseline.
@@ -50,6 +52,13 @@ pub fn compare(summaries: &[Summary]) -> Vec<Comparison> {
                 paired(row, baseline, decode, |own, other| own / other)
             }),
             energy_saved_percent: against(row, decode_baseline, energy_saved),
+            saved_by_speed_percent: against(row, decode_baseline, |row, baseline| {
+                // Only beside a saving: it explains one.
+                energy_saved(row, baseline)?;
+                paired(row, baseline, decode, |own, other| {
+                    (1.0 - other / own) * 100.0
+                })
+            }),
         }
     };
     summaries.iter().map(of_row).collect()

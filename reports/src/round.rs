@@ -4,8 +4,11 @@
 //! and the spread of a figure is the spread over rounds. A round that was resumed has lines from several processes: of each
 //! phase, the newest process that finished it counts, and of several windows of a phase in one process the last.
 
-use crate::record::{Energy, Job, Loaded, Memory, Phase, Place, Provenance, Sample, WindowEnergy};
+use crate::record::{
+    ColdStart, Energy, Job, Loaded, Memory, Phase, Place, Provenance, Sample, WindowEnergy,
+};
 use crate::stats::median;
+use crate::warm_up::WarmUp;
 use std::collections::BTreeSet;
 
 /// Two idle powers of one round that differ by more than this share of their mean make its net energy doubtful.
@@ -45,16 +48,30 @@ pub struct Round {
     pub decode_compute_share_percent: Reading,
     /// Bytes of the LM head that decode read for each token.
     pub head_bytes_per_token: Reading,
+    /// Median duration of a whole request: the prompts from empty caches and all tokens after them, in seconds.
+    pub request_seconds: Reading,
+    /// Energy of the window of whole requests over their number, in joules.
+    pub request_joules: Reading,
     /// Largest resident set of the process, in bytes.
     pub peak_bytes: Reading,
     /// Anonymous pages after the last window, in bytes.
     pub anonymous_bytes: Reading,
     /// File pages after the last window, in bytes.
     pub file_bytes: Reading,
+    /// Resident set after the last window, anonymous and file pages together, in bytes.
+    pub steady_bytes: Reading,
+    /// The most that the allocator of the process had handed out at a time, in bytes.
+    pub allocated_bytes: Reading,
+    /// Time from the load command to the reply where the file had to come from its disk, in seconds.
+    pub cold_load_seconds: Reading,
+    /// How the machine was warmed up before the windows.
+    pub warm_up: Option<WarmUp>,
     /// Energy of the prefill window.
     pub prefill_energy: PhaseEnergy,
     /// Energy of the decode window.
     pub decode_energy: PhaseEnergy,
+    /// Energy of the window of whole requests.
+    pub request_energy: PhaseEnergy,
 }
 
 /// Energy of one phase in one round.
@@ -64,6 +81,9 @@ pub struct PhaseEnergy {
     pub joules_per_token: Reading,
     /// The same less what the idle power of the same process would have taken in that time.
     pub net_joules_per_token: Reading,
+    /// Standard error of the net energy that comes from the idle power, in percent of the net energy: half the difference of
+    /// the two idle powers, for as long as the window lasted.
+    pub net_error_percent: Reading,
     /// Energy of the window over its length, in watts.
     pub watts: Reading,
     /// Mean power of the idle windows of the same process, in watts.
@@ -95,6 +115,8 @@ impl Round {
         let compute = lines.newest(Phase::ComputePeak);
         let loaded = newest(&lines.loaded, |l| &l.place);
         let memory = newest(&lines.memory, |m| &m.place);
+        let request = lines.newest(Phase::Request);
+        let request_energy = request.map_or_else(PhaseEnergy::default, |s| lines.energy_of(s));
 
         let prefill_tokens_per_second = prefill.map(tokens_per_second);
         let decode_tokens_per_second = decode.map(tokens_per_second);
@@ -136,11 +158,23 @@ impl Round {
                 }
                 _ => None,
             },
+            request_seconds: request.map(median_seconds),
+            request_joules: request.and_then(|sample| {
+                let per_token = request_energy.joules_per_token.clone()?;
+                Some(per_token.map(|joules| joules * f64::from(sample.tokens)))
+            }),
             peak_bytes: memory.map(|m| bytes(m.peak_bytes)),
             anonymous_bytes: memory.map(|m| bytes(m.anonymous_bytes)),
             file_bytes: memory.map(|m| bytes(m.file_bytes)),
+            steady_bytes: memory.map(|m| Ok(bytes(m.anonymous_bytes)? + bytes(m.file_bytes)?)),
+            allocated_bytes: memory
+                .and_then(|m| m.allocated_peak_bytes)
+                .map(|b| Ok(b as f64)),
+            cold_load_seconds: newest(&lines.cold_starts, |c| &c.place).map(cold_load_seconds),
+            warm_up: WarmUp::of(&lines.newest_all(Phase::WarmUp)),
             prefill_energy: prefill.map_or_else(PhaseEnergy::default, |s| lines.energy_of(s)),
             decode_energy: decode.map_or_else(PhaseEnergy::default, |s| lines.energy_of(s)),
+            request_energy,
         }
     }
 }
@@ -154,6 +188,8 @@ pub struct RoundLines<'a> {
     pub samples: Vec<&'a Sample>,
     /// Memory of the workers.
     pub memory: Vec<&'a Memory>,
+    /// Loads from the disk.
+    pub cold_starts: Vec<&'a ColdStart>,
 }
 
 impl<'a> RoundLines<'a> {
@@ -165,6 +201,15 @@ impl<'a> RoundLines<'a> {
             .filter(|s| s.phase == phase)
             .collect();
         newest(&of_phase, |s| &s.place)
+    }
+
+    /// All windows of a phase in the newest process that finished one.
+    fn newest_all(&self, phase: Phase) -> Vec<&'a Sample> {
+        let newest = self.newest(phase).map(|sample| sample.place.process);
+        let samples = self.samples.iter().copied();
+        samples
+            .filter(|s| s.phase == phase && Some(s.place.process) == newest)
+            .collect()
     }
 
     fn energy_of(&self, sample: &Sample) -> PhaseEnergy {
@@ -190,9 +235,17 @@ impl<'a> RoundLines<'a> {
                 Err("idle power is as high as the power of the window".to_owned())
             }
         });
+        let net_error_percent = match (&net, &idle, idle_difference) {
+            (Ok(net), Ok(idle_watts), Some(difference)) => {
+                let error = idle_watts * difference / 2.0 * seconds;
+                Some(Ok(error / (net * tokens) * 100.0))
+            }
+            _ => None,
+        };
         PhaseEnergy {
             joules_per_token: Some(Ok(joules / tokens)),
             net_joules_per_token: Some(net),
+            net_error_percent,
             watts: Some(Ok(joules / seconds)),
             idle_watts: idle.ok(),
             idle_difference,
@@ -253,6 +306,18 @@ fn basis_of(window: &WindowEnergy) -> EnergyBasis {
         provenance: window.provenance,
         source: window.source.clone(),
         domains: counted.map(|d| d.name.clone()).collect(),
+    }
+}
+
+/// The time of a load from the disk; no figure where the pages were in memory all the same.
+fn cold_load_seconds(cold: &ColdStart) -> Result<f64, String> {
+    match cold.storage_bytes {
+        None => Err("the system does not tell what the disk delivered".to_owned()),
+        Some(read) if read < cold.file_bytes => Err(format!(
+            "the start was not cold: of the {} bytes of the model the disk delivered {read}",
+            cold.file_bytes
+        )),
+        Some(_) => Ok(cold.duration_ns as f64 * 1e-9),
     }
 }
 

@@ -188,6 +188,11 @@ pub fn summarise(records: &Records) -> Vec<Summary> {
                 let round = job.rounds.entry(memory.place.round).or_default();
                 round.memory.push(memory);
             }
+            Record::ColdStart(cold) => {
+                let job = lines.entry(&cold.place.job).or_default();
+                let round = job.rounds.entry(cold.place.round).or_default();
+                round.cold_starts.push(cold);
+            }
             Record::Outcome(outcome) => {
                 let job = lines.entry(&outcome.place.job).or_default();
                 job.outcomes.push(outcome);
@@ -248,6 +253,7 @@ fn summarise_job(job: &Job, lines: &JobLines<'_>, ending: Ending) -> Summary {
         ));
     }
     note_idle(&mut summary);
+    note_warm_up(&mut summary);
     summary
 }
 
@@ -308,7 +314,13 @@ fn settle_energy_basis(summary: &mut Summary) {
     let bases: Vec<&EnergyBasis> = summary
         .rounds
         .iter()
-        .flat_map(|round| [&round.prefill_energy, &round.decode_energy])
+        .flat_map(|round| {
+            [
+                &round.prefill_energy,
+                &round.decode_energy,
+                &round.request_energy,
+            ]
+        })
         .filter_map(|energy| energy.basis.as_ref())
         .collect();
     let simulated = bases.iter().any(|b| b.provenance == Provenance::Simulated);
@@ -321,6 +333,10 @@ fn settle_energy_basis(summary: &mut Summary) {
     }
     for round in &mut summary.rounds {
         let withdrawn = PhaseEnergy::without("rounds were read from different counters");
+        if round.request_joules.is_some() {
+            round.request_joules.clone_from(&withdrawn.joules_per_token);
+            round.request_energy = withdrawn.clone();
+        }
         round.prefill_energy = withdrawn.clone();
         round.decode_energy = withdrawn;
     }
@@ -362,4 +378,19 @@ fn note_idle(summary: &mut Summary) {
         ));
     }
     summary.notes.append(&mut notes);
+}
+
+/// Points out rounds whose windows began before the machine had settled.
+fn note_warm_up(summary: &mut Summary) {
+    let unsettled = summary.rounds.iter().filter_map(|round| {
+        let warm_up = round.warm_up.as_ref().filter(|warm_up| !warm_up.flat)?;
+        Some(format!("{} ({:.1} s)", round.number + 1, warm_up.seconds))
+    });
+    let unsettled: Vec<String> = unsettled.collect();
+    if !unsettled.is_empty() {
+        summary.notes.push(format!(
+            "the warm-up ended at its limit, with speed or power still rising or falling, in round {}",
+            unsettled.join(", ")
+        ));
+    }
 }

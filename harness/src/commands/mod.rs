@@ -16,6 +16,7 @@ macro_rules! tell {
 
 pub mod doctor;
 pub mod embed;
+pub mod energy_model;
 pub mod generate;
 pub mod list;
 pub mod logits;
@@ -73,6 +74,8 @@ pub enum Command {
     Tune(tune::Arguments),
     /// Say what can be measured on this machine, and what would help
     Doctor(doctor::Arguments),
+    /// Print what a model of energy says: never a measurement, and never in a report
+    EnergyModel(energy_model::Arguments),
     /// Generate text with a model file
     Generate(generate::Arguments),
     /// Write the logits of given tokens, to hold them against other tools'
@@ -159,6 +162,7 @@ pub fn dispatch(cli: Cli) -> Result<Code, CommandError> {
         Command::Roofline(arguments) => roofline::roofline(&arguments),
         Command::Tune(arguments) => tune::tune(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),
+        Command::EnergyModel(arguments) => energy_model::energy_model(&arguments),
         Command::Generate(arguments) => generate::generate(&arguments),
         Command::Logits(arguments) => logits::logits(&arguments),
         Command::Model(arguments) => model::model(&arguments),

@@ -10,6 +10,7 @@ use crate::plan::{self, Choices, Machine, Plan};
 use crate::progress::{self, Progress, minutes, plain};
 use crate::runner::{Ended, Runner};
 use crate::suite::{self, EnergyPolicy, LoadedSuite, Threads};
+use crate::topology;
 use anyhow::{Context, anyhow};
 use bitbench_engine::cpu::Cpu;
 use bitbench_reports::record::{
@@ -59,6 +60,12 @@ pub struct Arguments {
     /// The shortened form of the suite
     #[arg(long)]
     quick: bool,
+    /// Leave threads to the system, rather than bind each to a core of its own
+    #[arg(long)]
+    no_pin: bool,
+    /// Read each model file from its disk once: ask the system to drop its pages, load it, and store how long that took
+    #[arg(long)]
+    cold_start: bool,
     /// Folder of the results [default: bitbench-results/SUITE-START]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -92,10 +99,13 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
         batch: arguments.batch.clone(),
         tuned: arguments.tuned.clone(),
         quick: arguments.quick,
+        no_pin: arguments.no_pin,
+        cold_start: arguments.cold_start,
     };
     let machine = Machine {
         cpu: &cpu,
         physical_cores: host.physical_cores,
+        cores: topology::cores(),
         available_memory: host::available_memory(),
         shortest_energy_window: meter.shortest_window(),
     };
@@ -328,6 +338,9 @@ fn announce(plan: &Plan, energy: &EnergySourceInfo, folder: &Path) {
     );
     if let EnergySourceInfo::Unavailable { reason, .. } = energy {
         tell!("energy: unavailable - {}", plain(reason));
+    }
+    if plan.cores.is_empty() {
+        tell!("threads are left to the system, not bound to a core each");
     }
 }
 

@@ -8,6 +8,7 @@ use bitbench_engine::heads::{self, HeadChoice};
 use bitbench_engine::kernels::{self, Family, KernelVariant};
 use bitbench_engine::network::Network;
 use bitbench_reports::record::{EngineInfo, Job, ModelInfo, Precision, WeightsOrigin};
+use bitbench_reports::stats;
 
 /// Seed of synthetic weights: the same in every run, so that figures of two runs are about the same work.
 pub const WEIGHTS_SEED: u64 = 1;
@@ -150,7 +151,8 @@ fn weights_bytes(wanted: &Wanted<'_>) -> u64 {
     )
 }
 
-/// Predicted time of a round: load, check, prefill window, prompt and decode window, bandwidth and compute windows, idle windows.
+/// Predicted time of a round: load, check, warm-up, prefill window, prompt and decode window, whole requests, bandwidth and
+/// compute windows, idle windows.
 fn round_s(wanted: &Wanted<'_>, timing: &Timing<'_>) -> f64 {
     let (speeds, kernel, threads) = (timing.speeds, wanted.kernel.name, wanted.threads);
     let (weights, bytes) = (
@@ -172,6 +174,15 @@ fn round_s(wanted: &Wanted<'_>, timing: &Timing<'_>) -> f64 {
         + prompt_s(wanted.prefill * batch).max(timing.window_s)
         + prompt_s(wanted.prefill * batch)
         + (f64::from(wanted.decode) * step_s).max(timing.window_s)
+        + timing
+            .warm_up_s
+            .max(2.0 * stats::TREND_LENGTH as f64 * step_s)
+        + if timing.requests {
+            (prompt_s(wanted.prefill * batch) + f64::from(wanted.decode) * step_s)
+                .max(timing.window_s)
+        } else {
+            0.0
+        }
         + 2.0 * (0.3 * timing.window_s).max(0.1)
         + 2.0 * timing.idle_s
 }

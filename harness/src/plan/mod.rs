@@ -9,6 +9,7 @@ pub use subject::model_config;
 
 use crate::speeds::Speeds;
 use crate::suite::{self, Case, LoadedSuite, Suite, Threads};
+use crate::topology::Core;
 use crate::tune::StoredError;
 use crate::worker::ModelSource;
 use bitbench_engine::cpu::Cpu;
@@ -16,6 +17,7 @@ use bitbench_engine::heads;
 use bitbench_engine::kernels;
 use bitbench_engine::network::Network;
 use bitbench_reports::record::{Job, ModelInfo};
+use bitbench_reports::stats;
 use job::{Wanted, plan_job};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,6 +49,10 @@ pub struct Choices {
     pub tuned: Option<PathBuf>,
     /// The shortened form.
     pub quick: bool,
+    /// Whether threads are left to the system, rather than bound to a core each.
+    pub no_pin: bool,
+    /// Whether files are read from their disk once before the rounds of a job.
+    pub cold_start: bool,
 }
 
 /// What the plan has to know of the machine.
@@ -56,6 +62,8 @@ pub struct Machine<'a> {
     pub cpu: &'a Cpu,
     /// Its physical cores.
     pub physical_cores: u32,
+    /// Those cores, the fast ones first; empty where the system does not tell.
+    pub cores: Vec<Core>,
     /// Memory that can be had, in bytes.
     pub available_memory: Option<u64>,
     /// Shortest window the energy counters can measure; absent where none are read.
@@ -71,8 +79,25 @@ pub struct Plan {
     pub window_s: f64,
     /// Length of each idle window; 0 without energy counters.
     pub idle_s: f64,
+    /// Length of each window of the warm-up, and the longest that the warm-up may take.
+    pub warm_up: WarmUpTimes,
+    /// Whether whole requests are measured too.
+    pub requests: bool,
+    /// The cores that threads are bound to, the fast ones first; empty where they are left to the system.
+    pub cores: Vec<Core>,
+    /// Whether files are read from their disk once before the rounds of a job.
+    pub cold_start: bool,
     /// Predicted time of the whole run.
     pub predicted_s: f64,
+}
+
+/// How long a warm-up takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WarmUpTimes {
+    /// Length of each window, in seconds.
+    pub window_s: f64,
+    /// The longest that all of them may take together, in seconds.
+    pub limit_s: f64,
 }
 
 /// One job and what will become of it.
@@ -156,12 +181,25 @@ pub fn expand(
     let suite = &loaded.suite;
     let shapes = suite::load_shapes()?;
     let (window_s, idle_s) = windows(suite, choices, machine);
+    let warm_up = warm_up(choices, machine, window_s);
+    let with_energy = machine.shortest_energy_window.is_some();
+    let requests = suite.requests.unwrap_or(with_energy && !choices.quick);
+    let cores = match choices.no_pin {
+        true => Vec::new(),
+        false => machine.cores.clone(),
+    };
+    let extra_s = 2.0 * idle_s
+        + 3.0 * (window_s - suite.window_s).max(0.0)
+        + warm_up.window_s * stats::TREND_LENGTH as f64;
     let runnable = select::runnable(machine.cpu);
     let timing = Timing {
         speeds: &Speeds::probe(machine.cpu, &runnable, machine.physical_cores),
         window_s,
         idle_s,
-        limit_s: suite.round_limit_s,
+        warm_up_s: warm_up.window_s * stats::TREND_LENGTH as f64,
+        requests,
+        // What the windows of counters take is no fault of a slow job.
+        limit_s: suite.round_limit_s + if with_energy { extra_s } else { 0.0 },
     };
     let mut jobs: Vec<PlannedJob> = Vec::new();
     for case in cases(loaded, choices)? {
@@ -225,6 +263,10 @@ pub fn expand(
     Ok(Plan {
         window_s,
         idle_s,
+        warm_up,
+        requests,
+        cores,
+        cold_start: choices.cold_start,
         predicted_s,
         jobs,
     })
@@ -235,6 +277,9 @@ struct Timing<'a> {
     speeds: &'a Speeds,
     window_s: f64,
     idle_s: f64,
+    /// The shortest warm-up.
+    warm_up_s: f64,
+    requests: bool,
     limit_s: f64,
 }
 
@@ -281,6 +326,24 @@ fn windows(suite: &Suite, choices: &Choices, machine: &Machine<'_>) -> (f64, f64
             idle_s.max(shortest_s),
         ),
         None => (plain_s, 0.0),
+    }
+}
+
+/// Windows of a warm-up, and its limit: with counters a minute, for power takes that long to settle where it does; without, what
+/// twenty windows take.
+fn warm_up(choices: &Choices, machine: &Machine<'_>, window_s: f64) -> WarmUpTimes {
+    match machine.shortest_energy_window.map(|s| s.as_secs_f64()) {
+        Some(shortest_s) if !choices.quick => WarmUpTimes {
+            window_s: (window_s / 10.0).max(shortest_s),
+            limit_s: 60.0,
+        },
+        shortest_s => {
+            let window_s = (window_s / 5.0).max(shortest_s.unwrap_or(0.0));
+            WarmUpTimes {
+                window_s,
+                limit_s: 20.0 * window_s,
+            }
+        }
     }
 }
 

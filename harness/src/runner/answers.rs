@@ -1,6 +1,6 @@
 //! Whether a worker computes the right thing: its logits against those of the portable variant.
 
-use super::{Runner, Stop, expect_done, tokens};
+use super::{Runner, Stop, What, expect_done, tokens};
 use crate::journal::JournalError;
 use crate::plan::{CHECK_PROMPT, PlannedJob, check_continuation};
 use crate::worker::{Process, Request};
@@ -45,15 +45,16 @@ impl Runner<'_> {
             .map(|j| j.job.threads)
             .max()
             .unwrap_or(1);
+        let what = What {
+            kernel: planned.reference_kernel,
+            head: planned.reference_head,
+            portable_head: true,
+            threads,
+            cpus: &[],
+        };
         let computed = self
-            .start_worker(
-                planned,
-                (planned.reference_kernel, planned.reference_head),
-                threads,
-                limit,
-                None,
-            )
-            .and_then(|mut worker| self.check(&mut worker, planned, limit));
+            .start_worker(planned, &what, limit)
+            .and_then(|(mut worker, _)| self.check(&mut worker, planned, limit));
         match computed {
             Ok(logits) => {
                 self.references.insert(key, logits);

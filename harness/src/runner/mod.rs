@@ -1,6 +1,9 @@
 //! Runs a plan: rounds of fresh worker processes in a seeded random order, every window recorded as it ends.
 
 mod answers;
+mod cold_start;
+mod places;
+mod warm_up;
 
 use crate::interrupt;
 use crate::journal::{Done, Journal, JournalError};
@@ -8,11 +11,13 @@ use crate::memory;
 use crate::meter::Meter;
 use crate::plan::{Plan, PlannedJob, positions};
 use crate::progress::Progress;
-use crate::worker::{Process, Reply, Request, WindowReply, WorkerError};
+use crate::topology;
+use crate::worker::{LoadedReply, Process, Reply, Request, WindowReply, WorkerError};
 use answers::ReferenceKey;
 use bitbench_reports::record::{
     Energy, JobOutcome, Loaded, Memory, Outcome, Phase, Place, Record, Sample,
 };
+use places::Places;
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::Rng;
 use std::collections::HashMap;
@@ -56,8 +61,21 @@ pub struct Runner<'a> {
     references: HashMap<ReferenceKey, Vec<f32>>,
     /// How often a reference was tried in vain, and why.
     vain: HashMap<ReferenceKey, (u32, String)>,
+    /// Where the harness itself runs.
+    places: Places,
     /// When the process started.
     start: Instant,
+}
+
+/// What a worker is to load of a model, and where it is to run.
+struct What<'a> {
+    kernel: &'a str,
+    head: &'a str,
+    /// Whether the head's integer loops are the portable ones: a reference.
+    portable_head: bool,
+    threads: u32,
+    /// A CPU for each thread; empty to leave them to the system.
+    cpus: &'a [u32],
 }
 
 /// What a window gave: the worker's reply, the energy, and when it began in nanoseconds after the start of this process.
@@ -110,6 +128,7 @@ impl<'a> Runner<'a> {
             progress,
             references: HashMap::new(),
             vain: HashMap::new(),
+            places: Places::default(),
             start,
         }
     }
@@ -188,20 +207,17 @@ impl<'a> Runner<'a> {
     fn round(&mut self, planned: &PlannedJob, place: &Place) -> Result<(), Stop> {
         let limit = SHORTEST_LIMIT.max(Duration::from_secs_f64(planned.round_s * LIMIT_FACTOR));
         self.reference(planned, limit)?;
-        let mut worker = self.start_worker(
-            planned,
-            (&planned.job.kernel, &planned.job.head),
-            planned.job.threads,
-            limit,
-            Some(place),
-        )?;
+        self.cold_start(planned, place, limit)?;
+        let mut worker = self.start_measured(planned, place, limit)?;
         let logits = self.check(&mut worker, planned, limit)?;
         self.compare(planned, &logits)?;
         let window_ns = nanoseconds(self.plan.window_s);
         let job = &planned.job;
         let prompts = tokens(planned, job.prefill_tokens, 1);
+        let answers = job.decode_tokens * job.batch;
 
         self.idle(place)?;
+        self.warm_up(&mut worker, planned, place, limit)?;
         let request = Request::Prefill {
             prompts: prompts.clone(),
             least_ns: window_ns,
@@ -213,13 +229,25 @@ impl<'a> Runner<'a> {
             job.prefill_tokens * job.batch,
             prefill,
         )?;
-        expect_done(worker.ask(&Request::PrepareDecode { prompts }, limit)?)?;
+        let request = Request::PrepareDecode {
+            prompts: prompts.clone(),
+        };
+        expect_done(worker.ask(&request, limit)?)?;
         let request = Request::Decode {
             tokens: job.decode_tokens,
             least_ns: window_ns,
         };
         let decode = self.window(&mut worker, &request, limit)?;
-        self.record(place, Phase::Decode, job.decode_tokens * job.batch, decode)?;
+        self.record(place, Phase::Decode, answers, decode)?;
+        if self.plan.requests {
+            let request = Request::Whole {
+                prompts,
+                tokens: job.decode_tokens,
+                least_ns: window_ns,
+            };
+            let whole = self.window(&mut worker, &request, limit)?;
+            self.record(place, Phase::Request, answers, whole)?;
+        }
         self.idle(place)?;
         // The yardstick of this round: bandwidth of these machines comes and goes by the minute.
         let request = Request::ReadBandwidth {
@@ -237,25 +265,72 @@ impl<'a> Runner<'a> {
             Err(error) => return Err(error.into()),
         }
 
+        let allocated_peak_bytes = match worker.ask(&Request::Allocated, limit) {
+            Ok(Reply::Allocated { peak_bytes }) => Some(peak_bytes),
+            Ok(other) => return Err(senseless(&other)),
+            // An engine that does not know is measured all the same.
+            Err(WorkerError::Refused(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
         let now = memory::of_process(worker.id());
         self.journal.append(&Record::Memory(Memory {
             place: place.clone(),
             peak_bytes: now.peak_bytes,
             anonymous_bytes: now.anonymous_bytes,
             file_bytes: now.file_bytes,
+            allocated_peak_bytes,
         }))?;
         Ok(())
     }
 
-    /// Starts a worker and has it load its weights; `place` is where that is recorded.
+    /// Starts a worker that is to be measured, and records what it loaded.
+    fn start_measured(
+        &mut self,
+        planned: &PlannedJob,
+        place: &Place,
+        limit: Duration,
+    ) -> Result<Process, Stop> {
+        let threads = planned.job.threads;
+        let placement = topology::place(&self.plan.cores, threads);
+        let cpus = placement.as_ref().map_or(&[][..], |p| &p.workers);
+        let job = &planned.job;
+        let what = What {
+            kernel: &job.kernel,
+            head: &job.head,
+            portable_head: false,
+            threads,
+            cpus,
+        };
+        let (worker, loaded) = self.start_worker(planned, &what, limit)?;
+        let others = placement.map_or(Vec::new(), |placement| placement.harness);
+        let harness_cpus = self.places.keep_to(others);
+        self.journal.append(&Record::Loaded(Loaded {
+            place: place.clone(),
+            duration_ns: loaded.duration_ns,
+            parameters: loaded.parameters,
+            linear_weights: loaded.linear_weights,
+            linear_bytes: loaded.linear_bytes,
+            weights_bytes: loaded.weights_bytes,
+            weights_bytes_per_token: loaded.weights_bytes_per_token,
+            kv_bytes_per_position: loaded.kv_bytes_per_position,
+            head_bytes_per_token: Some(loaded.head_bytes_per_token),
+            head_kernel: loaded.head_kernel,
+            shape: loaded.shape,
+            cpus: loaded.cpus,
+            harness_cpus,
+        }))?;
+        Ok(worker)
+    }
+
+    /// Starts a worker and has it load its weights.
     fn start_worker(
         &mut self,
         planned: &PlannedJob,
-        (kernel, head): (&str, &str),
-        threads: u32,
+        what: &What<'_>,
         limit: Duration,
-        place: Option<&Place>,
-    ) -> Result<Process, Stop> {
+    ) -> Result<(Process, LoadedReply), Stop> {
+        // A worker inherits the CPUs of the harness, and needs all of them to load.
+        self.places.spread();
         let mut worker = Process::start(&self.command)?;
         let (name, version) = worker.engine();
         if (name, version) != (&*planned.job.engine.name, &*planned.job.engine.version) {
@@ -265,34 +340,20 @@ impl<'a> Runner<'a> {
         }
         let request = Request::Load {
             model: planned.source.clone(),
-            kernel: kernel.to_owned(),
-            head: head.to_owned(),
-            // No place in the record: a reference.
-            portable_head: place.is_none(),
-            threads,
+            kernel: what.kernel.to_owned(),
+            head: what.head.to_owned(),
+            portable_head: what.portable_head,
+            threads: what.threads,
             sequences: planned.job.batch,
             positions: positions(planned.job.prefill_tokens, planned.job.decode_tokens),
+            cpus: what.cpus.to_vec(),
         };
-        let Reply::Loaded(loaded) = worker.ask(&request, limit)? else {
-            return Err(Stop::Failed(
+        match worker.ask(&request, limit)? {
+            Reply::Loaded(loaded) => Ok((worker, loaded)),
+            _ => Err(Stop::Failed(
                 "the worker did not say what it loaded".to_owned(),
-            ));
-        };
-        if let Some(place) = place {
-            self.journal.append(&Record::Loaded(Loaded {
-                place: place.clone(),
-                duration_ns: loaded.duration_ns,
-                parameters: loaded.parameters,
-                linear_weights: loaded.linear_weights,
-                linear_bytes: loaded.linear_bytes,
-                weights_bytes: loaded.weights_bytes,
-                weights_bytes_per_token: loaded.weights_bytes_per_token,
-                kv_bytes_per_position: loaded.kv_bytes_per_position,
-                head_bytes_per_token: Some(loaded.head_bytes_per_token),
-                head_kernel: loaded.head_kernel,
-            }))?;
+            )),
         }
-        Ok(worker)
     }
 
     /// One request between two readings of the counters.
@@ -331,23 +392,7 @@ impl<'a> Runner<'a> {
         tokens: u32,
         (reply, energy, at_ns): Window,
     ) -> Result<(), Stop> {
-        if reply.durations_ns.is_empty() || reply.durations_ns.contains(&0) {
-            return Err(Stop::Failed("the worker measured nothing".to_owned()));
-        }
-        let sample = Sample {
-            place: place.clone(),
-            phase,
-            at_ns,
-            tokens,
-            bytes: reply.bytes,
-            operations: reply.operations,
-            peak: reply.peak,
-            rescored_bytes: reply.rescored_bytes,
-            durations_ns: reply.durations_ns,
-            token_durations_ns: reply.token_durations_ns,
-            digest: reply.digest,
-            energy,
-        };
+        let sample = sample(place, phase, tokens, (reply, energy, at_ns))?;
         self.journal.append(&Record::Sample(Box::new(sample)))?;
         Ok(())
     }
@@ -380,13 +425,41 @@ impl<'a> Runner<'a> {
     }
 }
 
+/// What is stored of a window.
+fn sample(
+    place: &Place,
+    phase: Phase,
+    tokens: u32,
+    (reply, energy, at_ns): Window,
+) -> Result<Sample, Stop> {
+    if reply.durations_ns.is_empty() || reply.durations_ns.contains(&0) {
+        return Err(Stop::Failed("the worker measured nothing".to_owned()));
+    }
+    Ok(Sample {
+        place: place.clone(),
+        phase,
+        at_ns,
+        tokens,
+        bytes: reply.bytes,
+        operations: reply.operations,
+        peak: reply.peak,
+        rescored_bytes: reply.rescored_bytes,
+        durations_ns: reply.durations_ns,
+        token_durations_ns: reply.token_durations_ns,
+        digest: reply.digest,
+        energy,
+    })
+}
+
 fn expect_done(reply: Reply) -> Result<(), Stop> {
     match reply {
         Reply::Done => Ok(()),
-        other => Err(Stop::Failed(format!(
-            "the worker's reply makes no sense here: {other:?}"
-        ))),
+        other => Err(senseless(&other)),
     }
+}
+
+fn senseless(reply: &Reply) -> Stop {
+    Stop::Failed(format!("the worker's reply makes no sense here: {reply:?}"))
 }
 
 /// The order of a round: a Fisher-Yates shuffle by a portable generator, so that the seed in the record gives it again.

@@ -37,6 +37,9 @@ pub struct Suite {
     pub energy_window_s: f64,
     /// Length of the idle windows before and after a round where energy counters are read, in seconds.
     pub idle_s: f64,
+    /// Whether whole requests are measured in a window of their own; where counters are read, unless it says otherwise.
+    #[serde(default)]
+    pub requests: Option<bool>,
     /// A job whose round is predicted to take longer than this is skipped, in seconds.
     pub round_limit_s: f64,
     /// Tokens of the prompt (pp).

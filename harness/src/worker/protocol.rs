@@ -2,13 +2,14 @@
 //! standard output. The worker times its own work; the harness reads energy counters before a request and after its reply.
 
 use crate::suite::Shape;
+use bitbench_reports::record::NetworkShape;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Number of the protocol; a worker that speaks another one is not measured.
 ///
-/// 2 added sequences that are run together.
-pub const PROTOCOL: u32 = 2;
+/// 2 added sequences that are run together. 3 added CPUs to be bound to, whole requests and what the allocator handed out.
+pub const PROTOCOL: u32 = 3;
 
 /// Where a worker finds its weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,6 +55,9 @@ pub enum Request {
         sequences: u32,
         /// Positions of the KV cache of each sequence.
         positions: u32,
+        /// A CPU for each thread to be bound to; empty to leave them to the system.
+        #[serde(default)]
+        cpus: Vec<u32>,
     },
     /// Run the prompts as a batch and then a token of each sequence at a time, and write the logits after the prompts and after
     /// each step to a file, little-endian single precision, `[1 + tokens][sequences][vocab]`. It is the warm-up too.
@@ -85,6 +89,18 @@ pub enum Request {
         /// Repeat until this much time has passed, in nanoseconds.
         least_ns: u64,
     },
+    /// Run the prompts from empty caches and generate greedily after them, a token of each sequence at a time, as one repetition,
+    /// again and again.
+    Whole {
+        /// The prompt of each sequence.
+        prompts: Vec<Vec<u32>>,
+        /// Tokens to generate for each sequence, the one that prefill chooses among them.
+        tokens: u32,
+        /// Repeat until this much time has passed, in nanoseconds.
+        least_ns: u64,
+    },
+    /// How much did the allocator hand out? An engine that does not know refuses, and is measured all the same.
+    Allocated,
     /// Read the packed weights plainly with all threads, again and again.
     ReadBandwidth {
         /// Repeat until this much time has passed, in nanoseconds.
@@ -122,6 +138,11 @@ pub enum Reply {
     Done,
     /// To the measuring requests.
     Window(WindowReply),
+    /// To `Allocated`.
+    Allocated {
+        /// The most that it had handed out at a time.
+        peak_bytes: u64,
+    },
     /// The request failed; the worker goes on.
     Error {
         /// Why.
@@ -150,6 +171,12 @@ pub struct LoadedReply {
     pub kv_bytes_per_position: u64,
     /// Variant that computes the LM head.
     pub head_kernel: String,
+    /// Dimensions of the network, where the engine tells them.
+    #[serde(default)]
+    pub shape: Option<NetworkShape>,
+    /// The CPUs that the threads are bound to, as the system told it afterwards; absent where it places them.
+    #[serde(default)]
+    pub cpus: Option<Vec<u32>>,
 }
 
 /// What a measuring request gave.

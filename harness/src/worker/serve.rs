@@ -1,12 +1,15 @@
 //! The embedded engine as a worker.
 
+use super::pinned;
 use super::protocol::{LoadedReply, ModelSource, PROTOCOL, Reply, Request, WindowReply};
+use crate::memory;
 use bitbench_engine::batch::Batch;
 use bitbench_engine::cpu::{Cpu, Unsupported};
-use bitbench_engine::model::Model;
+use bitbench_engine::model::{Config, Model};
 use bitbench_engine::network::{HeadOptions, Network};
 use bitbench_engine::session::greedy;
 use bitbench_engine::{heads, kernels};
+use bitbench_reports::record::NetworkShape;
 use std::fs::File;
 use std::io::{self, BufRead, BufWriter, Write};
 use std::path::Path;
@@ -79,6 +82,7 @@ impl Worker {
                 threads,
                 sequences,
                 positions,
+                cpus,
             } => {
                 let choice =
                     heads::find(&head).ok_or_else(|| format!("there is no head `{head}`"))?;
@@ -90,6 +94,7 @@ impl Worker {
                     threads,
                     sequences,
                     positions,
+                    cpus,
                 };
                 self.load(&model, &kernel, head, &room)
             }
@@ -122,26 +127,32 @@ impl Worker {
                     for (sequence, positions) in positions.iter().enumerate() {
                         batch.truncate(sequence, *positions);
                     }
-                    let mut generated = Vec::with_capacity(tokens as usize * first.len());
-                    let mut step_durations = Vec::with_capacity(tokens as usize);
-                    let mut last_tokens = first.clone();
                     let start = Instant::now();
-                    let mut last = start;
-                    for _ in 0..tokens {
-                        let next: Vec<&[u32]> = last_tokens.chunks(1).collect();
-                        batch.advance(&next).map_err(|e| e.to_string())?;
-                        last_tokens = batch.greedy().map_err(|e| e.to_string())?;
-                        generated.extend_from_slice(&last_tokens);
-                        let now = Instant::now();
-                        step_durations.push(nanoseconds(now - last));
-                        last = now;
-                    }
-                    Ok((last - start, generated, step_durations))
+                    let (generated, step_durations) = decode(batch, first.clone(), tokens)?;
+                    Ok((start.elapsed(), generated, step_durations))
                 })?;
                 let head_bytes = batch.head_bytes() - head_bytes;
                 let stream_bytes = batch.network().head_stream_bytes();
                 Ok(with_rescored(reply, head_bytes, stream_bytes, tokens))
             }
+            Request::Whole {
+                prompts,
+                tokens,
+                least_ns,
+            } => {
+                let batch = self.batch()?;
+                measure(least_ns, || {
+                    let start = Instant::now();
+                    let first = prefill(batch, &prompts)?;
+                    let mut generated = first.clone();
+                    let (others, _) = decode(batch, first, tokens.saturating_sub(1))?;
+                    generated.extend(others);
+                    Ok((start.elapsed(), generated, Vec::new()))
+                })
+            }
+            Request::Allocated => Ok(Reply::Allocated {
+                peak_bytes: memory::allocated_peak(),
+            }),
             Request::ReadBandwidth { least_ns } => {
                 let cpu = self.cpu;
                 let batch = self.batch()?;
@@ -208,9 +219,10 @@ impl Worker {
             Network::pack_with_head(&model, kernel, head, &self.cpu).map_err(|e| e.to_string())?;
         // The file is not needed any more; letting go of it before the windows keeps its pages out of the figures.
         drop(model);
-        let batch = Batch::new(
+        let (pool, cpus) = pinned::pool(room.threads.max(1) as usize, &room.cpus)?;
+        let batch = Batch::on(
             Arc::new(network),
-            room.threads.max(1) as usize,
+            pool,
             room.sequences.max(1) as usize,
             room.positions as usize,
         )
@@ -227,6 +239,8 @@ impl Worker {
             kv_bytes_per_position: network.kv_bytes_per_position(),
             head_bytes_per_token: network.head_stream_bytes(),
             head_kernel: network.head_kernel(),
+            shape: Some(shape_of(network.config())),
+            cpus,
         }))
     }
 
@@ -242,6 +256,22 @@ struct Room {
     threads: u32,
     sequences: u32,
     positions: u32,
+    /// A CPU for each thread, or none for any.
+    cpus: Vec<u32>,
+}
+
+/// The dimensions that models of energy rest on.
+pub fn shape_of(config: &Config) -> NetworkShape {
+    NetworkShape {
+        layers: config.layers as u64,
+        hidden: config.hidden as u64,
+        ffn: config.ffn as u64,
+        ffn_matrices: if config.has_gate() { 3 } else { 2 },
+        heads: config.heads as u64,
+        kv_heads: config.kv_heads as u64,
+        head_dim: config.head_dim as u64,
+        vocab: config.vocab as u64,
+    }
 }
 
 /// Runs the prompts from empty caches and gives the token that follows each.
@@ -252,6 +282,24 @@ fn prefill(batch: &mut Batch, prompts: &[Vec<u32>]) -> Result<Vec<u32>, String> 
     }
     batch.advance(&prompts).map_err(|e| e.to_string())?;
     batch.greedy().map_err(|e| e.to_string())
+}
+
+/// Generates so many tokens of each sequence after the given ones; gives them step by step, and the duration of each step.
+fn decode(batch: &mut Batch, first: Vec<u32>, tokens: u32) -> Result<(Vec<u32>, Vec<u64>), String> {
+    let mut generated = Vec::with_capacity(tokens as usize * first.len());
+    let mut durations = Vec::with_capacity(tokens as usize);
+    let mut newest = first;
+    let mut last = Instant::now();
+    for _ in 0..tokens {
+        let next: Vec<&[u32]> = newest.chunks(1).collect();
+        batch.advance(&next).map_err(|e| e.to_string())?;
+        newest = batch.greedy().map_err(|e| e.to_string())?;
+        generated.extend_from_slice(&newest);
+        let now = Instant::now();
+        durations.push(nanoseconds(now - last));
+        last = now;
+    }
+    Ok((generated, durations))
 }
 
 /// The tokens of each sequence, none without.

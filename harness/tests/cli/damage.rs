@@ -408,11 +408,11 @@ fn a_worker_of_another_version_is_a_failed_row() {
         (r#"["sh", "-c", "kill -SEGV $$"]"#, "signal 11"),
         (r#"["no-such-program"]"#, "cannot start `no-such-program`"),
         (
-            r#"["sh", "-c", "read line; echo '{\"hello\":{\"name\":\"bitbench\",\"version\":\"0\",\"protocol\":2}}'; read line"]"#,
+            r#"["sh", "-c", "read line; echo '{\"hello\":{\"name\":\"bitbench\",\"version\":\"0\",\"protocol\":3}}'; read line"]"#,
             "not the engine of the plan",
         ),
         (
-            r#"["sh", "-c", "read line; echo '{\"hello\":{\"name\":\"bitbench\",\"version\":\"\",\"protocol\":2}}'; read line"]"#,
+            r#"["sh", "-c", "read line; echo '{\"hello\":{\"name\":\"bitbench\",\"version\":\"\",\"protocol\":3}}'; read line"]"#,
             "no usable greeting",
         ),
         (

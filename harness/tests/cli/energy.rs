@@ -294,3 +294,42 @@ fn a_suite_without_energy_reads_no_counter() {
         assert_eq!(row["decode_joules_per_token"], "", "{job}");
     }
 }
+
+#[test]
+fn modelled_energy_comes_only_when_asked_for_and_says_what_it_is() {
+    let bench = Bench::beside();
+    let ran = bench.run("energy-model").expect(0);
+    for (name, printed) in [("LLaMA 3.2 1B", "0.258"), ("BitNet b1.58 2B4T", "0.028")] {
+        let line = ran.out.lines().find(|line| line.contains(name)).unwrap();
+        let twice = line.matches(printed).count();
+        assert!(line.contains("MODEL") && twice == 2, "{line}");
+    }
+    bench.suite(&Suite::default());
+    bench.run("run --suite mine.toml --out out").expect(0);
+    for page in ["report.html", "results.csv", "results.md", "records.jsonl"] {
+        assert!(
+            !bench.read(&format!("out/{page}")).contains("MODEL"),
+            "{page}"
+        );
+    }
+    let ran = bench.run("energy-model dram-floor --run out").expect(0);
+    let figures = ran
+        .out
+        .lines()
+        .filter(|line| line.contains("MODEL ~"))
+        .count();
+    assert_eq!(figures, 2, "{}", ran.out);
+    let csv = bench
+        .run("energy-model arithmetic --model tiny --csv")
+        .expect(0)
+        .out;
+    assert!(
+        csv.starts_with("energy_model,") && csv.lines().count() == 3,
+        "{csv}"
+    );
+    bench
+        .run("energy-model watts --model tiny")
+        .expect(2)
+        .says(&["arithmetic, dram-floor"]);
+    bench.run("energy-model arithmetic").expect(2);
+}

@@ -16,3 +16,4 @@ mod plain_run;
 mod support;
 mod text;
 mod usage;
+mod windows;

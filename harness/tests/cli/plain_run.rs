@@ -105,6 +105,7 @@ fn sequences_are_measured_together_and_counted_together() {
             let (tokens, steps) = match sample.phase {
                 Phase::Prefill => (16, 0),
                 Phase::Decode => (8, 8 * sample.durations_ns.len()),
+                Phase::WarmUp => (2, 2 * sample.durations_ns.len()),
                 _ => (0, 0),
             };
             assert_eq!(sample.tokens, tokens * job.batch, "{}", job.id);

@@ -123,6 +123,7 @@ fn a_kernel_that_the_cpu_lacks_is_a_skipped_job() {
     let machine = Machine {
         cpu: &cpu,
         physical_cores: 2,
+        cores: Vec::new(),
         available_memory: Some(16 << 30),
         shortest_energy_window: None,
     };

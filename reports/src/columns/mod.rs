@@ -5,15 +5,19 @@
 use crate::compare::Comparison;
 use crate::summary::Summary;
 
+mod allocated_mb;
 mod anonymous_mb;
 mod bandwidth_share_percent;
 mod batch;
 mod bits_per_weight;
+mod cold_load_seconds;
 mod compute_peak_gop_per_second;
+mod cpus;
 mod decode_compute_share_percent;
 mod decode_gb_per_second;
 mod decode_joules_per_token;
 mod decode_limit;
+mod decode_net_error_percent;
 mod decode_net_joules_per_token;
 mod decode_speedup;
 mod decode_tokens;
@@ -28,6 +32,7 @@ mod head;
 mod head_mb_per_token;
 mod job;
 mod kernel;
+mod kv_kb_per_token;
 mod load_seconds;
 mod model;
 mod peak_mb;
@@ -38,10 +43,16 @@ mod prefill_joules_per_token;
 mod prefill_speedup;
 mod prefill_tokens;
 mod prefill_tokens_per_second;
+mod prefill_watts;
 mod provenance;
 mod read_bandwidth_gb_per_second;
 mod reason;
+mod request_joules;
+mod request_seconds;
+mod request_watts;
+mod saved_by_speed_percent;
 mod status;
+mod steady_mb;
 mod ternarized;
 mod threads;
 mod weights_mb;
@@ -133,6 +144,7 @@ pub static COLUMNS: &[&Column] = &[
     &precision::COLUMN,
     &ternarized::COLUMN,
     &threads::COLUMN,
+    &cpus::COLUMN,
     &prefill_tokens::COLUMN,
     &decode_tokens::COLUMN,
     &batch::COLUMN,
@@ -146,17 +158,27 @@ pub static COLUMNS: &[&Column] = &[
     &decode_speedup::COLUMN,
     &first_token_ms::COLUMN,
     &load_seconds::COLUMN,
+    &cold_load_seconds::COLUMN,
+    &request_seconds::COLUMN,
     &decode_joules_per_token::COLUMN,
     &energy_saved_percent::COLUMN,
+    &saved_by_speed_percent::COLUMN,
     &prefill_joules_per_token::COLUMN,
     &decode_net_joules_per_token::COLUMN,
+    &decode_net_error_percent::COLUMN,
     &decode_watts::COLUMN,
+    &prefill_watts::COLUMN,
+    &request_joules::COLUMN,
+    &request_watts::COLUMN,
     &bits_per_weight::COLUMN,
     &weights_mb::COLUMN,
     &head_mb_per_token::COLUMN,
     &peak_mb::COLUMN,
     &anonymous_mb::COLUMN,
     &file_mb::COLUMN,
+    &steady_mb::COLUMN,
+    &allocated_mb::COLUMN,
+    &kv_kb_per_token::COLUMN,
     &decode_gb_per_second::COLUMN,
     &read_bandwidth_gb_per_second::COLUMN,
     &bandwidth_share_percent::COLUMN,

@@ -5,12 +5,14 @@
 
 mod energy;
 mod read;
+mod shape;
 
 pub use energy::{
     DomainEnergy, DomainInfo, DomainKind, Energy, EnergySourceInfo, MeasuredMicrojoules,
     Provenance, WindowEnergy,
 };
 pub use read::{ReadError, Records};
+pub use shape::NetworkShape;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +20,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// 2 added the window of the compute peak, and heads: a job of format 1 has its head in half precision.
 /// 3 added batches: a job of format 1 or 2 has one sequence.
-pub const SCHEMA: u32 = 3;
+/// 4 added the windows of the warm-up and of whole requests, cold starts, and where threads were bound.
+pub const SCHEMA: u32 = 4;
 
 /// The oldest format that is still read: what it did not store is missing, never zero.
 pub const OLDEST_SCHEMA: u32 = 1;
@@ -40,6 +43,8 @@ pub enum Record {
     Sample(Box<Sample>),
     /// What the worker's memory looked like after its last window.
     Memory(Memory),
+    /// A load of a model file that the system had to read from its disk.
+    ColdStart(ColdStart),
     /// How one round of one job ended.
     Outcome(JobOutcome),
     /// The run ended on purpose; absent after a crash.
@@ -269,6 +274,15 @@ pub struct Loaded {
     pub kv_bytes_per_position: u64,
     /// Variant that computes the LM head.
     pub head_kernel: String,
+    /// Dimensions of the network; absent before format 4 and where the engine does not tell them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<NetworkShape>,
+    /// The CPU that each worker thread was bound to; absent where threads were left to the system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<Vec<u32>>,
+    /// The CPUs that were left to the harness while it measured; absent where none was left over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub harness_cpus: Option<Vec<u32>>,
 }
 
 /// The part of the work a window measures.
@@ -277,10 +291,14 @@ pub struct Loaded {
 pub enum Phase {
     /// The worker is up, its weights are touched, its threads are parked.
     Idle,
+    /// Short windows of decode before the others, until neither speed nor power has a trend.
+    WarmUp,
     /// The prompts as one batch, up to and with the choice of the first token of each.
     Prefill,
     /// Token after token of each sequence, from prompts that were prefilled outside the window.
     Decode,
+    /// Whole requests: the prompts from empty caches and all tokens after them, in one go.
+    Request,
     /// A plain read of the packed weights by all threads: the bandwidth that decode is held against.
     ReadBandwidth,
     /// Multiply-adds in registers on all threads, with the instructions of the kernel: the peak that prefill is held against.
@@ -297,7 +315,8 @@ pub struct Sample {
     pub phase: Phase,
     /// Start of the window in nanoseconds after the start of the process that wrote it.
     pub at_ns: u64,
-    /// Tokens in each repetition, those of all sequences together (0 for idle, bandwidth and compute peak).
+    /// Tokens in each repetition, those of all sequences together (0 for idle, bandwidth and compute peak). Of whole requests,
+    /// the generated ones.
     pub tokens: u32,
     /// Bytes read in each repetition (bandwidth only).
     pub bytes: Option<u64>,
@@ -334,6 +353,24 @@ pub struct Memory {
     pub anonymous_bytes: Option<u64>,
     /// File pages now (RssFile).
     pub file_bytes: Option<u64>,
+    /// The most that its allocator had handed out at a time; absent before format 4 and where the engine does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocated_peak_bytes: Option<u64>,
+}
+
+/// A load of a model file whose pages the system was asked to drop before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColdStart {
+    /// Which round.
+    #[serde(flatten)]
+    pub place: Place,
+    /// Time from the load command to the reply.
+    pub duration_ns: u64,
+    /// Bytes of the files.
+    pub file_bytes: u64,
+    /// Bytes that the storage delivered to the process meanwhile (`read_bytes` of `/proc/PID/io`): below the size of the files,
+    /// what was missing came from memory, and the start was not cold. Absent where the system does not tell.
+    pub storage_bytes: Option<u64>,
 }
 
 /// How one round of one job ended.

@@ -54,7 +54,7 @@ fn fields(column: &Column, row: &Row) -> Vec<String> {
 }
 
 /// Keeps a spreadsheet from taking a text for a formula: OWASP, "CSV Injection".
-fn inert(text: &str) -> String {
+pub(crate) fn inert(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@']) {
         format!("'{text}")
     } else {

@@ -10,7 +10,7 @@ mod table;
 mod text;
 mod write;
 
-pub(crate) use text::wrap;
+pub(crate) use text::{plain, wrap};
 pub use write::{WriteError, write_all};
 
 /// Why a page could not be made.

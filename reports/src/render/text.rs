@@ -85,7 +85,7 @@ fn relative(median: f64, spread: Spread) -> Option<String> {
 }
 
 /// The text in one line without control characters, so that a name from a file cannot steer a terminal or hide itself.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let cleaned: String = text
         .chars()
         .map(|c| match c {

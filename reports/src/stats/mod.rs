@@ -11,6 +11,7 @@ mod holm;
 mod order;
 mod sign_flip;
 mod signed_rank;
+mod trend;
 mod tukey;
 
 pub use bootstrap::{RESAMPLES, RatioOfMedians, ratio_of_medians};
@@ -22,4 +23,5 @@ pub use sign_flip::{DRAWN, MOST_EXHAUSTIVE, SignFlip, Tail, sign_flip};
 pub use signed_rank::{
     Interval, NoInterval, fewest_for, signed_rank_distribution, signed_rank_interval,
 };
+pub use trend::{TREND_LENGTH, flat};
 pub use tukey::{Mark, tukey};

@@ -206,6 +206,20 @@ pub(crate) fn energy(source: &EnergySourceInfo, seconds: f64, watts: f64) -> Ene
     })
 }
 
+/// The 700M shape of arXiv 2410.16144.
+pub(crate) fn shape() -> NetworkShape {
+    NetworkShape {
+        layers: 24,
+        hidden: 1536,
+        ffn: 4096,
+        ffn_matrices: 3,
+        heads: 16,
+        kv_heads: 16,
+        head_dim: 96,
+        vocab: 32_002,
+    }
+}
+
 /// All lines of one whole round of one job.
 pub(crate) fn round(source: &EnergySourceInfo, job: &Job, round: u32, process: u32) -> Vec<Record> {
     let place = Place {
@@ -251,7 +265,7 @@ pub(crate) fn round(source: &EnergySourceInfo, job: &Job, round: u32, process: u
     let bandwidth = linear_bytes as f64 / (20e9 * jitter);
     // 200 GOP/s for each thread.
     let peak = 0.01 / (f64::from(job.threads) * jitter);
-    vec![
+    let mut lines = vec![
         Record::Loaded(Loaded {
             place: place.clone(),
             duration_ns: whole(linear_bytes as f64 / jitter),
@@ -263,6 +277,9 @@ pub(crate) fn round(source: &EnergySourceInfo, job: &Job, round: u32, process: u
             head_bytes_per_token: Some(others),
             kv_bytes_per_position: 147_456,
             head_kernel: "f16-avx2".to_owned(),
+            shape: Some(shape()),
+            cpus: Some((0..job.threads).collect()),
+            harness_cpus: None,
         }),
         sample(Phase::Idle, 0, None, &[2.0], 4.0),
         sample(
@@ -293,18 +310,38 @@ pub(crate) fn round(source: &EnergySourceInfo, job: &Job, round: u32, process: u
             &[decode * 0.998, decode * 1.002],
             speed.watts,
         ),
+        sample(
+            Phase::Request,
+            GENERATED,
+            None,
+            &[prefill + decode],
+            speed.watts,
+        ),
         sample(Phase::Idle, 0, None, &[2.0], 4.08),
         Record::Memory(Memory {
             place: place.clone(),
             peak_bytes: Some(linear_bytes + 250_000_000),
             anonymous_bytes: Some(linear_bytes + 210_000_000),
             file_bytes: Some(9_000_000),
+            allocated_peak_bytes: Some(linear_bytes * 2),
         }),
-        Record::Outcome(JobOutcome {
-            place,
-            outcome: Outcome::Measured,
-        }),
-    ]
+    ];
+    // Short windows that come and go, before those that count.
+    for jitter in [1.0, 1.02, 0.99, 1.01, 1.0] {
+        let warm_up = sample(
+            Phase::WarmUp,
+            2,
+            None,
+            &[decode / 16.0 * jitter],
+            speed.watts,
+        );
+        lines.insert(2, warm_up);
+    }
+    lines.push(Record::Outcome(JobOutcome {
+        place,
+        outcome: Outcome::Measured,
+    }));
+    lines
 }
 
 pub(crate) fn outcome(job: &str, round: u32, process: u32, outcome: Outcome) -> Record {

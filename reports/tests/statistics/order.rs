@@ -1,6 +1,6 @@
 //! Order statistics against published figures and against what must hold for any values.
 
-use bitbench_reports::stats::{mad, max, median, min, quantile};
+use bitbench_reports::stats::{TREND_LENGTH, flat, mad, max, median, min, quantile};
 use proptest::prelude::*;
 
 /// Miles per gallon of 32 cars: the `mtcars` data of R (Henderson and Velleman, Biometrics 37, 1981).
@@ -101,5 +101,50 @@ proptest! {
         let moved: Vec<f64> = values.iter().map(|v| 2.0 * v + shift).collect();
         let (before, after) = (mad(&values).unwrap(), mad(&moved).unwrap());
         prop_assert!((after - 2.0 * before).abs() <= 1e-6, "{} against {}", after, 2.0 * before);
+    }
+}
+
+#[test]
+fn a_series_is_flat_when_it_is_not_ordered_or_hardly_moves() {
+    for (values, expected) in [
+        (&[1.0, 2.0, 3.0, 4.0, 5.0][..], false),
+        (&[5.0, 4.0, 3.0, 2.0, 1.0], false),
+        // One pair out of order: S is 8, two pairs: 6.
+        (&[1.0, 2.0, 4.0, 3.0, 5.0], false),
+        (&[2.0, 1.0, 4.0, 3.0, 5.0], true),
+        // Ordered, by less than 1 % in all, and by more.
+        (&[100.0, 100.2, 100.4, 100.6, 100.8], true),
+        (&[100.0, 100.3, 100.6, 100.9, 101.2], false),
+        (&[7.0; 5], true),
+        // What was before the newest five does not count.
+        (&[1.0, 2.0, 3.0, 4.0, 9.0, 8.0, 9.0, 8.5, 9.0], true),
+        (&[7.0; 4], false),
+        (&[], false),
+        (&[1.0, 2.0, f64::NAN, 4.0, 5.0], false),
+    ] {
+        assert_eq!(flat(values), expected, "{values:?}");
+    }
+}
+
+#[test]
+fn of_all_orders_of_five_values_one_in_twelve_has_a_trend() {
+    let mut ordered = 0;
+    let mut all = 0;
+    let mut order = [1.0, 2.0, 3.0, 4.0, 5.0];
+    permute(&mut order, TREND_LENGTH, &mut |order| {
+        all += 1;
+        ordered += u32::from(!flat(order));
+    });
+    assert_eq!((ordered, all), (10, 120));
+}
+
+/// Heap's algorithm.
+fn permute(values: &mut [f64; 5], of: usize, seen: &mut impl FnMut(&[f64])) {
+    if of == 1 {
+        return seen(values);
+    }
+    for at in 0..of {
+        permute(values, of - 1, seen);
+        values.swap(if of.is_multiple_of(2) { at } else { 0 }, of - 1);
     }
 }

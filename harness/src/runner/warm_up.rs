@@ -1,0 +1,43 @@
+//! Short windows of decode before those that count, until neither speed nor power has a trend.
+
+use super::{Runner, Stop, expect_done, nanoseconds, sample, tokens};
+use crate::plan::PlannedJob;
+use crate::worker::{Process, Request};
+use bitbench_reports::record::{Phase, Place, Record, Sample};
+use bitbench_reports::warm_up::WarmUp;
+use std::time::Duration;
+
+/// Tokens of a repetition: few, so that a window of a slow model is not much longer than it should be.
+const TOKENS: u32 = 2;
+
+impl Runner<'_> {
+    /// Warms the machine up; its windows are stored, and whether they came to rest is derived from them.
+    pub(super) fn warm_up(
+        &mut self,
+        worker: &mut Process,
+        planned: &PlannedJob,
+        place: &Place,
+        limit: Duration,
+    ) -> Result<(), Stop> {
+        let times = self.plan.warm_up;
+        let job = &planned.job;
+        let prompts = tokens(planned, job.prefill_tokens, 1);
+        expect_done(worker.ask(&Request::PrepareDecode { prompts }, limit)?)?;
+        let request = Request::Decode {
+            tokens: job.decode_tokens.min(TOKENS),
+            least_ns: nanoseconds(times.window_s),
+        };
+        let mut windows: Vec<Sample> = Vec::new();
+        loop {
+            let window = self.window(worker, &request, limit)?;
+            let tokens = job.decode_tokens.min(TOKENS) * job.batch;
+            let sample = sample(place, Phase::WarmUp, tokens, window)?;
+            windows.push(sample.clone());
+            self.journal.append(&Record::Sample(Box::new(sample)))?;
+            let so_far = WarmUp::of(&windows.iter().collect::<Vec<_>>());
+            if so_far.is_none_or(|so_far| so_far.flat || so_far.seconds >= times.limit_s) {
+                return Ok(());
+            }
+        }
+    }
+}

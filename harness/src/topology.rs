@@ -1,0 +1,189 @@
+//! The physical cores that this process may use, and which of them a worker gets.
+
+use crate::affinity;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// One physical core.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Core {
+    /// Its hardware threads that this process may use, in rising order; at least one.
+    pub cpus: Vec<u32>,
+    /// How fast its kind is: a higher number is a faster core; 0 where all are alike or the system does not tell.
+    pub performance: u32,
+}
+
+/// Where the threads of one worker run, and what is left to the harness.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    /// A CPU for each worker thread.
+    pub workers: Vec<u32>,
+    /// The CPUs of the other cores; empty where the worker has them all.
+    pub harness: Vec<u32>,
+}
+
+/// The cores that this process may use, the fast ones first; empty where the system does not tell.
+pub fn cores() -> Vec<Core> {
+    cores_of(Path::new("/sys"), &affinity::of_thread())
+}
+
+/// The cores among `allowed` CPUs, as a `/sys` at this path tells.
+fn cores_of(sysfs: &Path, allowed: &[u32]) -> Vec<Core> {
+    let read = |path: &Path| Some(fs::read_to_string(path).ok()?.trim().to_owned());
+    let efficient = read(&sysfs.join("devices/cpu_atom/cpus")).and_then(|list| cpus_in(&list));
+    let mut cores: BTreeMap<(i64, i64), Core> = BTreeMap::new();
+    for cpu in allowed {
+        let folder = sysfs.join(format!("devices/system/cpu/cpu{cpu}"));
+        // A package can be -1, where the firmware does not number it.
+        let number = |name: &str| read(&folder.join(name))?.parse::<i64>().ok();
+        let id = |name: &str| number(&format!("topology/{name}"));
+        let (Some(package), Some(core)) = (id("physical_package_id"), id("core_id")) else {
+            // Half a map would bind two threads to one core.
+            return Vec::new();
+        };
+        // Capacities are those of ARM's big.LITTLE; Intel's hybrids list their efficient cores.
+        let performance = match (number("cpu_capacity"), &efficient) {
+            (Some(capacity), _) => u32::try_from(capacity).unwrap_or(0),
+            (None, Some(efficient)) => u32::from(!efficient.contains(cpu)),
+            (None, None) => 0,
+        };
+        let core = cores.entry((package, core)).or_insert(Core {
+            cpus: Vec::new(),
+            performance,
+        });
+        core.cpus.push(*cpu);
+    }
+    let mut cores: Vec<Core> = cores.into_values().collect();
+    // Stable: within a kind they stay in the order of packages and cores.
+    cores.sort_by_key(|core| std::cmp::Reverse(core.performance));
+    cores
+}
+
+/// The first hardware thread of as many cores as there are worker threads; nothing where there are not enough.
+pub fn place(cores: &[Core], threads: u32) -> Option<Placement> {
+    let (workers, others) = cores.split_at_checked(threads as usize)?;
+    let mut harness: Vec<u32> = others.iter().flat_map(|core| core.cpus.clone()).collect();
+    harness.sort_unstable();
+    Some(Placement {
+        workers: workers
+            .iter()
+            .filter_map(|core| core.cpus.first().copied())
+            .collect(),
+        harness,
+    })
+}
+
+/// The CPUs of a list such as `0-3,8`.
+fn cpus_in(list: &str) -> Option<Vec<u32>> {
+    /// More than any machine has: a damaged list is no reason to fill the memory.
+    const MOST: usize = 1 << 16;
+    let mut cpus = Vec::new();
+    for range in list.split(',').filter(|range| !range.is_empty()) {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+        cpus.extend((first..=last).take(MOST));
+        if cpus.len() >= MOST {
+            return None;
+        }
+    }
+    Some(cpus)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A `/sys` with these CPUs: number, package, core, capacity.
+    fn machine(cpus: &[(u32, u32, u32, Option<u32>)], atoms: Option<&str>) -> tempfile::TempDir {
+        let root = tempfile::tempdir().expect("a folder");
+        let write = |name: String, text: String| {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().expect("in a folder")).expect("create");
+            fs::write(path, text + "\n").expect("write");
+        };
+        for (cpu, package, core, capacity) in cpus {
+            let folder = format!("devices/system/cpu/cpu{cpu}");
+            write(
+                format!("{folder}/topology/physical_package_id"),
+                package.to_string(),
+            );
+            write(format!("{folder}/topology/core_id"), core.to_string());
+            if let Some(capacity) = capacity {
+                write(format!("{folder}/cpu_capacity"), capacity.to_string());
+            }
+        }
+        if let Some(list) = atoms {
+            write("devices/cpu_atom/cpus".to_owned(), list.to_owned());
+        }
+        root
+    }
+
+    fn workers(cores: &[Core], threads: u32) -> (Vec<u32>, Vec<u32>) {
+        let placement = place(cores, threads).expect("enough cores");
+        (placement.workers, placement.harness)
+    }
+
+    #[test]
+    fn a_hybrid_intel_gives_its_performance_cores_first_and_one_thread_of_each() {
+        // Two performance cores of two threads, numbered after two efficient ones.
+        let root = machine(
+            &[
+                (0, 0, 0, None),
+                (1, 0, 1, None),
+                (2, 0, 8, None),
+                (3, 0, 8, None),
+                (4, 0, 9, None),
+                (5, 0, 9, None),
+            ],
+            Some("0-1"),
+        );
+        let cores = cores_of(root.path(), &[0, 1, 2, 3, 4, 5]);
+        assert_eq!(workers(&cores, 1), (vec![2], vec![0, 1, 4, 5]));
+        assert_eq!(workers(&cores, 3), (vec![2, 4, 0], vec![1]));
+        assert_eq!(workers(&cores, 4), (vec![2, 4, 0, 1], vec![]));
+        assert_eq!(place(&cores, 5), None);
+        // A control group that leaves one hardware thread of a core leaves the core.
+        assert_eq!(
+            workers(&cores_of(root.path(), &[3, 5]), 2),
+            (vec![3, 5], vec![])
+        );
+    }
+
+    #[test]
+    fn big_cores_of_arm_come_first_and_packages_stay_together() {
+        let arm = machine(
+            &[
+                (0, 0, 0, Some(400)),
+                (1, 0, 1, Some(400)),
+                (2, 0, 2, Some(1024)),
+            ],
+            None,
+        );
+        let cores = cores_of(arm.path(), &[0, 1, 2]);
+        assert_eq!(workers(&cores, 2), (vec![2, 0], vec![1]));
+        let sockets = machine(
+            &[
+                (0, 0, 0, None),
+                (1, 1, 0, None),
+                (2, 0, 1, None),
+                (3, 1, 1, None),
+            ],
+            None,
+        );
+        let cores = cores_of(sockets.path(), &[0, 1, 2, 3]);
+        assert_eq!(workers(&cores, 3), (vec![0, 2, 1], vec![3]));
+    }
+
+    #[test]
+    fn an_unknown_machine_binds_nothing() {
+        let root = machine(&[(0, 0, 0, None)], None);
+        assert_eq!(cores_of(root.path(), &[0, 1]), []);
+        assert_eq!(cores_of(root.path(), &[]), []);
+        assert_eq!(cpus_in("0-2,7"), Some(vec![0, 1, 2, 7]));
+        assert_eq!(cpus_in(""), Some(vec![]));
+        for damaged in ["x", "3-", "0-4294967295"] {
+            assert_eq!(cpus_in(damaged), None, "{damaged}");
+        }
+    }
+}
