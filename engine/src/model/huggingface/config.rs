@@ -1,7 +1,7 @@
 //! Hyperparameters from config.json.
 //!
-//! Keys and defaults are those of the configuration classes in transformers (`models/llama`, `models/bitnet`) and of the code
-//! that the 1bitLLM models come with. Every key must be known: one that is not may change what the network computes.
+//! Keys and defaults are those of the configuration classes in transformers (`models/llama`, `models/bitnet`, `models/qwen3`)
+//! and of the code that the 1bitLLM models come with. Every key must be known: one that is not may change what the network computes.
 
 use serde_json::Value;
 
@@ -100,6 +100,8 @@ pub(super) struct Read<'a> {
     pub(super) rope_factors: Option<Vec<f32>>,
     /// Whether the embedding serves as head.
     pub(super) tied: bool,
+    /// Whether the class is one that stops before the head.
+    pub(super) headless: bool,
     /// Names of the norms before the output and down projections, within a layer.
     pub(super) sub_norms: [&'static str; 2],
 }
@@ -112,6 +114,10 @@ struct Family {
     sub_norms: [&'static str; 2],
     /// Whether master weights are rounded at load with no `quantization_config` to say so.
     rounds_masters: bool,
+    /// Keys that must be there: where they are not, transformers takes the numbers of one published model.
+    stated: &'static [&'static str],
+    /// Keys that say nothing, since a key that would give them a meaning is refused.
+    idle: &'static [&'static str],
 }
 
 /// transformers' `BitNetForCausalLM`.
@@ -120,6 +126,8 @@ static BITNET: Family = Family {
     usual_rope_base: 500_000.0,
     sub_norms: ["self_attn.attn_sub_norm", "mlp.ffn_sub_norm"],
     rounds_masters: false,
+    stated: &[],
+    idle: &[],
 };
 
 /// 1bitLLM's `BitnetForCausalLM`, which calls its model type `llama`.
@@ -128,6 +136,8 @@ static ONE_BIT_LLM: Family = Family {
     usual_rope_base: 10_000.0,
     sub_norms: ["self_attn.inner_attn_ln", "mlp.ffn_layernorm"],
     rounds_masters: true,
+    stated: &[],
+    idle: &[],
 };
 
 static LLAMA: Family = Family {
@@ -135,12 +145,30 @@ static LLAMA: Family = Family {
     usual_rope_base: 10_000.0,
     sub_norms: ["", ""],
     rounds_masters: false,
+    stated: &[],
+    idle: &[],
 };
 
-/// Reads config.json; `embedding_rows` are the rows of the stored embedding, `tensors` the number of all.
+static QWEN3: Family = Family {
+    architectures: [None, Some(Architecture::Qwen3)],
+    usual_rope_base: 10_000.0,
+    sub_norms: ["", ""],
+    rounds_masters: false,
+    stated: &["head_dim", "num_key_value_heads"],
+    // Without `use_sliding_window`, no layer has a window.
+    idle: &["sliding_window", "max_window_layers"],
+};
+
+/// Reads config.json; `tensors` is the number of all tensors.
 pub(super) fn read<'a>(keys: Keys<'a>, tensors: usize) -> Result<Read<'a>, LoadError> {
-    let family = family(keys)?;
-    refuse_unknown(keys, |key| USED.contains(&key))?;
+    let (family, headless) = family(keys)?;
+    refuse_unknown(keys, |key| {
+        USED.contains(&key) || family.idle.contains(&key)
+    })?;
+    let left_out = family.stated.iter().find(|key| keys.get(key).is_none());
+    if let Some(key) = left_out {
+        return Err(keys.missing(key));
+    }
     let activation = keys
         .text("hidden_act")?
         .ok_or_else(|| keys.missing("hidden_act"))?;
@@ -171,22 +199,26 @@ pub(super) fn read<'a>(keys: Keys<'a>, tensors: usize) -> Result<Read<'a>, LoadE
         quantization,
         rope_factors,
         tied: keys.flag("tie_word_embeddings")?.unwrap_or(false),
+        headless,
         sub_norms: family.sub_norms,
     })
 }
 
-fn family(keys: Keys<'_>) -> Result<&'static Family, LoadError> {
+/// The family, and whether its class stops before the head.
+fn family(keys: Keys<'_>) -> Result<(&'static Family, bool), LoadError> {
     let architectures = keys.texts("architectures")?.unwrap_or_default();
     let kind = keys
         .text("model_type")?
         .ok_or_else(|| keys.missing("model_type"))?;
     match (&architectures[..], kind) {
-        (["BitnetForCausalLM"], "llama" | "bitnet") => Ok(&ONE_BIT_LLM),
-        (["BitNetForCausalLM"] | [], "bitnet") => Ok(&BITNET),
-        (["LlamaForCausalLM"] | [], "llama") => Ok(&LLAMA),
+        (["BitnetForCausalLM"], "llama" | "bitnet") => Ok((&ONE_BIT_LLM, false)),
+        (["BitNetForCausalLM"] | [], "bitnet") => Ok((&BITNET, false)),
+        (["LlamaForCausalLM"] | [], "llama") => Ok((&LLAMA, false)),
+        (["Qwen3ForCausalLM"] | [], "qwen3") => Ok((&QWEN3, false)),
+        (["Qwen3Model"], "qwen3") => Ok((&QWEN3, true)),
         (names, kind) => Err(keys.unsupported(format!(
-            "architectures {} of model type {} are not supported; BitNetForCausalLM and BitnetForCausalLM of bitnet, and \
-             LlamaForCausalLM of llama are",
+            "architectures {} of model type {} are not supported; BitNetForCausalLM and BitnetForCausalLM of bitnet, \
+             LlamaForCausalLM of llama, and Qwen3ForCausalLM and Qwen3Model of qwen3 are",
             quote(&names.join(", ")),
             quote(&kind)
         ))),

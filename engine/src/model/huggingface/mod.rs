@@ -7,6 +7,7 @@ mod config;
 pub(crate) mod json;
 mod network;
 mod packed;
+mod pooling;
 mod quantization;
 mod rope;
 mod shards;
@@ -23,9 +24,10 @@ const CONFIG: &str = "config.json";
 /// Known ones have a few thousand bytes.
 const LARGEST_CONFIG: u64 = 1 << 20;
 
-/// Files beside the weights that say something about the model or its tokenizer.
-const COMPANIONS: [&str; 5] = [
+/// Files beside the weights, or in a folder there, that say something about the model or its tokenizer.
+const COMPANIONS: [&str; 6] = [
     CONFIG,
+    pooling::CONFIG,
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",

@@ -13,11 +13,15 @@ use super::quantization::Linear;
 use super::shards::StoredTensor;
 use crate::model::formats::{self, TensorFormat};
 use crate::model::load::{FileRows, linear};
-use crate::model::{Config, Layer, LoadError, LoadOptions, Model};
+use crate::model::{Config, HeadNorms, Layer, LoadError, LoadOptions, Model};
 use crate::weights::{DenseMatrix, LinearWeights, TernaryMatrix};
 
-const EMBEDDING: &str = "model.embed_tokens.weight";
+/// What the names of all tensors but the head begin with, unless the folder was saved without a head.
+const TRUNK: &str = "model.";
+const EMBEDDING: &str = "embed_tokens.weight";
 const HEAD: &str = "lm_head.weight";
+/// Of a folder whose class has no head, and whose embedding is not said to be one.
+const NO_HEAD: &str = "the folder has no head, so the embedding serves as one: its vectors are right, its text means nothing";
 
 impl Model {
     /// Maps an open folder to a model. The model keeps its files mapped and holds nothing of them but norms.
@@ -38,14 +42,22 @@ impl Model {
         let read = super::config::read(keys, folder.shards.tensors.len())?;
         let mut tensors = Tensors {
             folder,
+            trunk: match folder.shards.tensors.contains_key(EMBEDDING) {
+                true => "",
+                false => TRUNK,
+            },
             used: BTreeSet::new(),
             options,
         };
         let config = &read.config;
         let (vocab, hidden) = (config.vocab, config.hidden);
-        let embedding = tensors.dense(EMBEDDING, vocab, hidden)?;
+        let embedding = tensors.dense(&tensors.trunk(EMBEDDING), vocab, hidden)?;
+        let mut notes = Vec::new();
         let head = if read.tied {
             tensors.skip_tied_head()?;
+            None
+        } else if read.headless && !folder.shards.tensors.contains_key(HEAD) {
+            notes.push(NO_HEAD.to_owned());
             None
         } else {
             Some(tensors.dense(HEAD, vocab, hidden)?)
@@ -55,11 +67,11 @@ impl Model {
             layers: (0..config.layers)
                 .map(|layer| tensors.layer(layer, &read))
                 .collect::<Result<_, _>>()?,
-            final_norm: tensors.vector("model.norm.weight", hidden)?,
+            final_norm: tensors.vector(&tensors.trunk("norm.weight"), hidden)?,
             head,
             rope_factors: read.rope_factors,
-            pooling: None,
-            notes: Vec::new(),
+            pooling: super::pooling::read(folder)?,
+            notes,
             config: read.config,
         };
         tensors.check_all_used()?;
@@ -70,11 +82,18 @@ impl Model {
 /// The tensors of a folder, and which of them found a use.
 struct Tensors<'a> {
     folder: &'a Folder,
+    /// [`TRUNK`], or nothing.
+    trunk: &'static str,
     used: BTreeSet<&'a str>,
     options: LoadOptions,
 }
 
 impl<'a> Tensors<'a> {
+    /// The whole name of a tensor that is not the head.
+    fn trunk(&self, part: &str) -> String {
+        format!("{}{part}", self.trunk)
+    }
+
     fn layer(&mut self, layer: usize, read: &Read<'_>) -> Result<Layer, LoadError> {
         let config: &Config = &read.config;
         let (hidden, ffn) = (config.hidden, config.ffn);
@@ -82,7 +101,8 @@ impl<'a> Tensors<'a> {
             config.heads * config.head_dim,
             config.kv_heads * config.head_dim,
         );
-        let name = |part: &str| format!("model.layers.{layer}.{part}");
+        let trunk = self.trunk;
+        let name = |part: &str| format!("{trunk}layers.{layer}.{part}");
         let mut linear = |part: &str, rows, cols| {
             let module = name(part);
             self.linear(&module, rows, cols, read.quantization.of(&module))
@@ -102,7 +122,13 @@ impl<'a> Tensors<'a> {
             ffn_sub_norm: sub_norm(ffn_sub_norm, ffn)?,
             attention_norm: norm("input_layernorm", hidden)?,
             ffn_norm: norm("post_attention_layernorm", hidden)?,
-            head_norms: None,
+            head_norms: match config.has_head_norms() {
+                true => Some(HeadNorms {
+                    query: norm("self_attn.q_norm", config.head_dim)?,
+                    key: norm("self_attn.k_norm", config.head_dim)?,
+                }),
+                false => None,
+            },
             input_norms: None,
             query,
             key,
@@ -238,7 +264,7 @@ impl<'a> Tensors<'a> {
         if !self.folder.shards.tensors.contains_key(HEAD) {
             return Ok(());
         }
-        let (head, embedding) = (self.find(HEAD)?, self.find(EMBEDDING)?);
+        let (head, embedding) = (self.find(HEAD)?, self.find(&self.trunk(EMBEDDING))?);
         let is_copy = head.dtype == embedding.dtype && head.data() == embedding.data();
         if is_copy {
             return Ok(());

@@ -6,7 +6,8 @@ use bitbench_engine::model::{LoadError, LoadOptions, Model};
 use serde_json::Value;
 use std::path::Path;
 
-const EMBEDDING: &str = "model.embed_tokens.weight";
+/// By the class with a head, and by the one without.
+const EMBEDDING: [&str; 2] = ["model.embed_tokens.weight", "embed_tokens.weight"];
 const HEAD: &str = "lm_head.weight";
 
 /// What is in it.
@@ -72,7 +73,7 @@ fn weights_of(tensor: &FolderTensor<'_>) -> u64 {
 fn decode_bytes(tensor: &FolderTensor<'_>, tied: bool) -> u64 {
     match tensor.name {
         HEAD if tied => 0,
-        EMBEDDING if !tied => {
+        name if EMBEDDING.contains(&name) && !tied => {
             tensor.bytes / tensor.shape.first().map_or(1, |rows| *rows as u64).max(1)
         }
         _ => tensor.bytes,
