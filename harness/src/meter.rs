@@ -10,12 +10,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Longest time between two readings within a window. At 10 s no package can go twice round the smallest range there is.
-const LONGEST_POLL: Duration = Duration::from_secs(10);
-
-/// Shortest time between two readings: what the counter takes to move.
-const SHORTEST_POLL: Duration = Duration::from_millis(1);
-
 /// A reading that took longer was preempted in its middle, and is made again.
 const SLOW_READING: Duration = Duration::from_millis(1);
 
@@ -91,9 +85,10 @@ impl Meter {
     pub fn new(source: Box<dyn EnergySource>) -> Meter {
         let domains = &source.info().domains;
         let info = EnergySourceInfo::from(source.info());
+        let poll_every = domains.iter().map(Domain::poll_every).min();
         let shortest_window = domains.iter().map(|d| d.min_window).max();
         let shared = Arc::new(Shared {
-            poll_every: poll_every(domains),
+            poll_every: poll_every.unwrap_or(Duration::MAX),
             reader: Mutex::new(Reader {
                 source,
                 window: None,
@@ -231,17 +226,4 @@ impl Shared {
             }
         }
     }
-}
-
-/// Time between two readings: a quarter of the shortest time in which a counter can go round.
-fn poll_every(domains: &[Domain]) -> Duration {
-    let quarter = |domain: &Domain| {
-        let range_uj = domain.info.range_uj?;
-        let watts = u64::from(domain.max_watts.max(1));
-        Some(Duration::from_micros(range_uj / watts / 4))
-    };
-    let shortest = domains.iter().filter_map(quarter).min();
-    shortest
-        .unwrap_or(LONGEST_POLL)
-        .clamp(SHORTEST_POLL, LONGEST_POLL)
 }

@@ -1,14 +1,18 @@
 //! Energy counters of the machine.
 //!
-//! A source gives raw counter values and nothing else; [`delta`] turns two of them into an advance or a named fault,
-//! [`window`] adds advances up, and [`crate::meter`] holds the source and polls it. To add a source: one file with a
+//! A source gives raw values and nothing else; [`delta`] turns two of a counter into an advance or a named fault, [`power`] two
+//! of a power reading into energy, [`window`] adds advances up, and [`crate::meter`] holds the source and polls it. To add a source: one file with a
 //! `KIND`, one line in [`SOURCES`].
 
 pub mod delta;
+pub mod perf;
+pub mod power;
 mod powercap;
+mod rapl;
 pub mod reading;
 pub mod survey;
 pub mod sysfs;
+pub mod tick;
 pub mod unavailable;
 pub mod window;
 
@@ -16,6 +20,7 @@ use bitbench_reports::record::{DomainInfo, Provenance};
 use reading::Snapshot;
 use std::time::Duration;
 use sysfs::SysFs;
+use tick::Tick;
 use unavailable::Unavailable;
 
 /// An open set of energy counters.
@@ -34,6 +39,8 @@ pub trait EnergySource: Send {
 pub struct SourceKind {
     /// Name in the record and in `bitbench list`.
     pub name: &'static str,
+    /// What it reads, in a line.
+    pub about: &'static str,
     /// Opens the counters, or says what is in the way.
     pub open: fn(&SysFs) -> Result<Box<dyn EnergySource>, Unavailable>,
 }
@@ -45,7 +52,7 @@ pub struct SourceInfo {
     pub name: &'static str,
     /// Where its figures come from.
     pub provenance: Provenance,
-    /// The domains, in the order of [`Snapshot::counters_uj`].
+    /// The domains, in the order of [`Snapshot::values`].
     pub domains: Vec<Domain>,
     /// What was left out and why, and what a reader must know.
     pub caveats: Vec<String>,
@@ -56,6 +63,10 @@ pub struct SourceInfo {
 pub struct Domain {
     /// What is stored about it.
     pub info: DomainInfo,
+    /// What its raw values are.
+    pub reads: Reads,
+    /// Largest raw value before the counter starts again at 0, in ticks; absent where it is unknown or there is none.
+    pub range: Option<u64>,
     /// Time between two updates of the counter by the hardware.
     pub update_period: Duration,
     /// Power that no part of this kind reaches, in watts: a faster counter is a broken one.
@@ -64,8 +75,52 @@ pub struct Domain {
     pub min_window: Duration,
 }
 
+/// What the raw values of a domain are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// Energy since some moment, in steps of this size.
+    Counter(Tick),
+    /// Power at the moment of the reading, in microwatts, to be read again and again.
+    Power {
+        /// Time between two readings.
+        every: Duration,
+        /// Longest time between two readings that is bridged: what happened in a longer one is unknown.
+        longest_gap: Duration,
+    },
+}
+
+/// Longest time between two readings within a window. At 10 s no package can go twice round the smallest range there is.
+const LONGEST_POLL: Duration = Duration::from_secs(10);
+
+/// Shortest time between two readings: what a counter takes to move.
+const SHORTEST_POLL: Duration = Duration::from_millis(1);
+
+impl Domain {
+    /// The unit in which the energy of a window is summed up.
+    pub fn tick(&self) -> Tick {
+        match self.reads {
+            Reads::Counter(tick) => tick,
+            Reads::Power { .. } => Tick::FEMTOJOULE,
+        }
+    }
+
+    /// Time between two readings within a window: a quarter of the shortest time in which the counter can go round.
+    pub fn poll_every(&self) -> Duration {
+        let every = match (self.reads, self.range) {
+            (Reads::Power { every, .. }, _) => every,
+            (Reads::Counter(_), None) => LONGEST_POLL,
+            (Reads::Counter(tick), Some(range)) => {
+                let uj = tick.microjoules(u128::from(range));
+                let quarter_us = uj / u128::from(self.max_watts.max(1)) / 4;
+                Duration::from_micros(u64::try_from(quarter_us).unwrap_or(u64::MAX))
+            }
+        };
+        every.clamp(SHORTEST_POLL, LONGEST_POLL)
+    }
+}
+
 /// All kinds of sources, the preferred first. A model is not a source: unknown energy stays unknown.
-pub static SOURCES: &[&SourceKind] = &[&powercap::KIND];
+pub static SOURCES: &[&SourceKind] = &[&powercap::KIND, &perf::KIND];
 
 /// What [`open`] found.
 pub enum Opened {

@@ -12,10 +12,10 @@ mod zones;
 
 use super::reading::{ReadFault, Snapshot, parse_counter};
 use super::sysfs::{CounterFile, FILE_BYTES, SysFs, Vendor};
+use super::tick::Tick;
 use super::unavailable::Unavailable;
-use super::{Domain, EnergySource, SourceInfo, SourceKind};
-use bitbench_reports::record::{DomainInfo, DomainKind, Provenance};
-use std::time::Duration;
+use super::{Domain, EnergySource, Reads, SourceInfo, SourceKind, rapl};
+use bitbench_reports::record::{DomainInfo, DomainKind};
 use zones::{Zone, ZoneName};
 
 /// The control type of the MSR driver; the TPMI driver of newer Xeons takes the same name.
@@ -23,20 +23,9 @@ const RAPL: &str = "intel-rapl";
 /// The same packages through memory-mapped registers (client parts, for the thermal daemon).
 const RAPL_MMIO: &str = "intel-rapl-mmio";
 
-/// "The energy counters are updated approximately every 1ms" (Intel SDM volume 3B, 15.10.3; AMD alike).
-const UPDATE_PERIOD: Duration = Duration::from_millis(1);
-
-/// No package takes this much; the largest sold take 500 W.
-const MAX_WATTS: u32 = 1000;
-
-/// A hundred updates: the error of two readings is then 1 % at most.
-const MIN_WINDOW: Duration = Duration::from_millis(100);
-
-/// With SGX enabled Intel adds noise to RAPL readings (INTEL-SA-00389), which evens out over seconds only.
-const MIN_WINDOW_SGX: Duration = Duration::from_secs(10);
-
 pub(super) static KIND: SourceKind = SourceKind {
     name: "powercap",
+    about: "RAPL counters of the CPU, through the files of the kernel",
     open,
 };
 
@@ -81,11 +70,7 @@ fn open(sys: &SysFs) -> Result<Box<dyn EnergySource>, Unavailable> {
 
     let mut info = SourceInfo {
         name: KIND.name,
-        provenance: match (sys.is_overridden(), sys.cpu().hypervisor) {
-            (true, _) => Provenance::Simulated,
-            (false, true) => Provenance::MeasuredVirtualised,
-            (false, false) => Provenance::MeasuredCounter,
-        },
+        provenance: rapl::provenance(sys),
         domains: Vec::new(),
         caveats: Vec::new(),
     };
@@ -226,60 +211,28 @@ fn drop_mirrors(chosen: &mut Vec<Chosen>, ignored: &mut Vec<String>) {
 
 /// Describes a zone that is read.
 fn domain(sys: &SysFs, zone: &Zone, name: &ZoneName, packages: usize) -> Domain {
-    let cpu = sys.cpu();
-    let kind = name.kind(cpu.vendor);
+    let kind = name.kind(sys.cpu().vendor);
     let range = sys.open(&zone.path.join("max_energy_range_uj"));
     let range_uj = range.ok().and_then(|file| read(file.as_ref()).ok());
-    let max_watts = match kind {
-        // All packages, and the rest of the board.
-        DomainKind::Platform => {
-            MAX_WATTS.saturating_mul(u32::try_from(packages + 1).unwrap_or(u32::MAX))
-        }
-        _ => MAX_WATTS,
+    // A range of 0 is no range.
+    let range_uj = range_uj.filter(|range_uj| *range_uj > 0);
+    let info = DomainInfo {
+        name: name.text.clone(),
+        kind,
+        counted: rapl::counts(kind),
+        range_uj,
+        joules_per_tick: None,
+        origin: zone.path.join("energy_uj").display().to_string(),
     };
-    let noisy = cpu.sgx && cpu.vendor == Vendor::Intel;
     Domain {
-        info: DomainInfo {
-            name: name.text.clone(),
-            kind,
-            counted: matches!(kind, DomainKind::Package | DomainKind::Dram),
-            // A range of 0 is no range.
-            range_uj: range_uj.filter(|range_uj| *range_uj > 0),
-            origin: zone.path.join("energy_uj").display().to_string(),
-        },
-        update_period: UPDATE_PERIOD,
-        max_watts,
-        min_window: if noisy { MIN_WINDOW_SGX } else { MIN_WINDOW },
+        range: range_uj,
+        ..rapl::domain(sys, packages, info, Reads::Counter(Tick::MICROJOULE))
     }
 }
 
 /// What a reader of the figures must know.
 fn caveats(sys: &SysFs, info: &SourceInfo, ignored: &[String]) -> Vec<String> {
-    let cpu = sys.cpu();
-    let mut caveats = Vec::new();
-    match info.provenance {
-        Provenance::Simulated => caveats
-            .push("SIMULATED counters (--sysfs-root): the figures cannot be published".to_owned()),
-        Provenance::MeasuredVirtualised => caveats.push(
-            "virtual machine: the hypervisor apportions the counters of its host among its guests"
-                .to_owned(),
-        ),
-        _ => {}
-    }
-    if !info.domains.iter().any(|d| d.info.kind == DomainKind::Dram) {
-        caveats.push(
-            "package only: DRAM is not metered on this CPU; not comparable with package+DRAM figures".to_owned(),
-        );
-    }
-    caveats.push(
-        "RAPL covers the whole machine: other processes, and neighbours of a container, are in the figures".to_owned(),
-    );
-    if cpu.sgx && cpu.vendor == Vendor::Intel {
-        let seconds = MIN_WINDOW_SGX.as_secs();
-        caveats.push(format!(
-            "SGX is enabled: Intel adds noise to RAPL; windows below {seconds} s give no figure"
-        ));
-    }
+    let mut caveats = rapl::caveats(sys, info);
     for domain in info.domains.iter().filter(|d| d.info.range_uj.is_none()) {
         caveats.push(format!(
             "{}: range unknown (max_energy_range_uj): a window in which the counter wraps gives no figure",
@@ -309,13 +262,5 @@ fn nothing(sys: &SysFs) -> Unavailable {
         }
         Ok(_) => format!("no package zone in {}", folder.display()),
     };
-    let module = "intel_rapl_msr";
-    let cpu = sys.cpu();
-    if cpu.hypervisor {
-        Unavailable::VirtualMachine { missing }
-    } else if cpu.vendor != Vendor::Other && sys.list(&sys.path("module/intel_rapl_msr")).is_err() {
-        Unavailable::ModuleNotLoaded { missing, module }
-    } else {
-        Unavailable::NotPresent { missing }
-    }
+    rapl::nothing(sys, missing, "intel_rapl_msr")
 }

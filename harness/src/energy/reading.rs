@@ -13,8 +13,8 @@ pub struct Snapshot {
     pub after: Duration,
     /// Time the machine has spent suspended since it booted: `CLOCK_BOOTTIME` less `CLOCK_MONOTONIC`.
     pub asleep: Duration,
-    /// Raw values in microjoules, one for each domain of the source.
-    pub counters_uj: Vec<Result<u64, ReadFault>>,
+    /// Raw values, one for each domain of the source, in the unit of the domain.
+    pub values: Vec<Result<u64, ReadFault>>,
 }
 
 impl Snapshot {
@@ -22,12 +22,12 @@ impl Snapshot {
     pub fn take(read: impl FnOnce() -> Vec<Result<u64, ReadFault>>) -> Snapshot {
         let asleep = asleep();
         let before = monotonic();
-        let counters_uj = read();
+        let values = read();
         Snapshot {
             before,
             after: monotonic(),
             asleep,
-            counters_uj,
+            values,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Hardware as a root path: where `/sys` is, how its files are opened, and what `/proc/cpuinfo` says.
 
+use super::perf::event::{self, EventCode, EventCounter};
 use super::reading::printable;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -44,6 +45,14 @@ pub trait Files: Send + Sync {
 
     /// Permission bits of a file, where they can be seen.
     fn mode(&self, path: &Path) -> Option<u32>;
+
+    /// Opens an event of perf on a CPU.
+    ///
+    /// # Errors
+    /// As for [`event::open`].
+    fn open_event(&self, event: &EventCode, cpu: u32) -> io::Result<Box<dyn EventCounter>> {
+        event::open(event, cpu)
+    }
 }
 
 /// The file operations of this machine.
@@ -217,6 +226,21 @@ impl SysFs {
     /// Permission bits of a file, where they can be seen.
     pub fn mode(&self, path: &Path) -> Option<u32> {
         self.files.mode(path)
+    }
+
+    /// Opens an event of perf on a CPU.
+    ///
+    /// # Errors
+    /// As for [`Files::open_event`].
+    pub fn open_event(&self, event: &EventCode, cpu: u32) -> io::Result<Box<dyn EventCounter>> {
+        self.files.open_event(event, cpu)
+    }
+
+    /// `kernel.perf_event_paranoid`; a file of that name in another root stands for it.
+    pub fn perf_event_paranoid(&self) -> Option<i32> {
+        let own = Path::new("/proc/sys/kernel/perf_event_paranoid");
+        let text = self.line(&self.path("perf_event_paranoid"));
+        text.or_else(|_| self.line(own)).ok()?.parse().ok()
     }
 
     /// The first line of a short text file, made safe to print.

@@ -1,5 +1,7 @@
 //! Why a source cannot be opened, and what to do about it.
 
+use super::perf::event::Refusal;
+use super::perf::pmu::PmuFault;
 use super::reading::ReadFault;
 use std::path::PathBuf;
 
@@ -62,6 +64,22 @@ pub enum Unavailable {
         /// What came out of it.
         fault: ReadFault,
     },
+    /// The kernel does not open an event.
+    #[error("perf_event_open {event} on CPU {cpu}: {refusal}")]
+    PerfRefused {
+        /// PMU and event.
+        event: String,
+        /// The CPU on which it was to be opened.
+        cpu: u32,
+        /// Why not.
+        refusal: Refusal,
+    },
+}
+
+impl From<PmuFault> for Unavailable {
+    fn from(PmuFault { path, fault }: PmuFault) -> Unavailable {
+        Unavailable::Broken { path, fault }
+    }
 }
 
 impl Unavailable {
@@ -98,6 +116,7 @@ impl Unavailable {
             Unavailable::Masked { .. } => Some(
                 "start the container with -v /sys/devices/virtual/powercap:/sys/devices/virtual/powercap:ro".to_owned(),
             ),
+            Unavailable::PerfRefused { cpu, refusal, .. } => refusal.remedy(program, *cpu),
             Unavailable::Broken { path, .. } => Some(format!(
                 "sudo cat {}; sudo dmesg | grep -i rapl   # what the kernel has to say",
                 path.display()
@@ -143,10 +162,28 @@ mod tests {
                 fault: ReadFault::Empty,
             },
         ];
+        let errors = [13, 1, 22, 2, 19, 24].map(std::io::Error::from_raw_os_error);
+        let mut refusals: Vec<_> = errors.iter().map(|e| Refusal::of(e, Some(2))).collect();
+        refusals.push(Refusal::of(&errors[0], Some(-1)));
+        let refused = refusals
+            .into_iter()
+            .map(|refusal| Unavailable::PerfRefused {
+                event: "power/energy-pkg".to_owned(),
+                cpu: 0,
+                refusal,
+            });
         let mut text = String::new();
-        for reason in reasons {
+        for reason in reasons.into_iter().chain(refused) {
             let remedy = reason.remedy_for("/opt/bitbench");
             text += &format!("{reason}\n=> {}\n\n", remedy.unwrap_or("-".to_owned()));
+        }
+        if std::env::var_os("BITBENCH_UPDATE_GOLDEN").is_some() {
+            let path = concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/src/energy/unavailable.golden.txt"
+            );
+            std::fs::write(path, &text).unwrap();
+            return;
         }
         assert_eq!(text, include_str!("unavailable.golden.txt"));
     }

@@ -1,16 +1,15 @@
 //! One window of one source: advances added up between the first reading and the last.
 
 use super::delta::{self, DeltaFault};
+use super::power::{self, PowerFault};
 use super::reading::{ReadFault, Snapshot};
-use super::{Domain, SourceInfo};
+use super::tick::Tick;
+use super::{Domain, Reads, SourceInfo};
 use bitbench_reports::record::{DomainEnergy, Energy, MeasuredMicrojoules, WindowEnergy};
 use std::time::Duration;
 
 /// Change of the time asleep that stands for a suspend. Real ones last seconds; the two clocks are read some microseconds apart.
 const SUSPENDED: Duration = Duration::from_millis(100);
-
-/// A counter that stands still for this long is not a counter: RAPL is updated about every millisecond.
-const STANDSTILL: Duration = Duration::from_secs(1);
 
 /// Why a domain has no figure for a window.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,12 +21,9 @@ pub enum WindowFault {
     /// Two readings have no difference.
     #[error(transparent)]
     Delta(#[from] DeltaFault),
-    /// It did not move.
-    #[error("counter did not move for {:.3} s: not reported as 0 J", time.as_secs_f64())]
-    DidNotMove {
-        /// For how long.
-        time: Duration,
-    },
+    /// Two readings of power have no energy between them.
+    #[error(transparent)]
+    Power(#[from] PowerFault),
     /// The window was too short for the figure to mean something.
     #[error(
         "window too short: {:.3} s is {} counter updates, error up to {:.1} %; at least {} s are needed",
@@ -67,7 +63,7 @@ fn updates(window: Duration, update_period: Duration) -> u128 {
 
 /// One value of a snapshot. A source that gives too few has lost a counter: the total must not become a smaller one.
 fn reading(snapshot: &Snapshot, index: usize) -> Result<u64, ReadFault> {
-    let value = snapshot.counters_uj.get(index).cloned();
+    let value = snapshot.values.get(index).cloned();
     value.unwrap_or(Err(ReadFault::Gone))
 }
 
@@ -84,8 +80,11 @@ pub struct OpenWindow {
 /// What one domain has come to.
 #[derive(Debug, Default)]
 struct Tally {
-    total_uj: u128,
+    /// In ticks of the domain.
+    total: u128,
     wraps: u32,
+    /// For how long at least it has not moved.
+    still: Duration,
     /// The first thing that went wrong; the domain has no figure from then on.
     fault: Option<WindowFault>,
 }
@@ -93,15 +92,15 @@ struct Tally {
 impl OpenWindow {
     /// Opens a window at a first reading.
     pub fn open(first: Snapshot) -> OpenWindow {
-        let tally = |counter: &Result<u64, ReadFault>| Tally {
-            fault: counter.clone().err().map(WindowFault::Read),
+        let tally = |value: &Result<u64, ReadFault>| Tally {
+            fault: value.clone().err().map(WindowFault::Read),
             ..Tally::default()
         };
         OpenWindow {
             last: first.clone(),
             polls: 0,
             suspended: None,
-            tallies: first.counters_uj.iter().map(tally).collect(),
+            tallies: first.values.iter().map(tally).collect(),
             first,
         }
     }
@@ -117,19 +116,22 @@ impl OpenWindow {
         if slept >= SUSPENDED {
             *self.suspended.get_or_insert_default() += slept;
         }
-        // The two values were read this far apart at most.
-        let dt = snapshot.after.saturating_sub(self.last.before);
+        let times = Times {
+            // The two values were read this far apart at most, and at least.
+            most: snapshot.after.saturating_sub(self.last.before),
+            least: snapshot.before.saturating_sub(self.last.after),
+            between: snapshot.at().saturating_sub(self.last.at()),
+        };
+        let mut moved = false;
         for (index, (tally, domain)) in self.tallies.iter_mut().zip(domains).enumerate() {
-            if tally.fault.is_some() {
-                continue;
-            }
             let (prev, cur) = (reading(&self.last, index), reading(&snapshot, index));
-            match tally.step(prev, cur, dt, domain) {
-                Ok(0) if dt >= STANDSTILL => {
-                    tally.fault = Some(WindowFault::DidNotMove { time: dt });
-                }
-                Ok(uj) => tally.total_uj += u128::from(uj),
-                Err(fault) => tally.fault = Some(fault),
+            moved |= tally.step(prev, cur, times, domain);
+        }
+        for (tally, domain) in self.tallies.iter_mut().zip(domains) {
+            let is_counter = matches!(domain.reads, Reads::Counter(_));
+            if let (true, None) = (is_counter, &tally.fault) {
+                let stuck = delta::stuck(tally.still, moved, domain);
+                tally.fault = stuck.map(WindowFault::Delta);
             }
         }
         self.last = snapshot;
@@ -154,8 +156,8 @@ impl OpenWindow {
         let mut domains = Vec::new();
         self.tallies.resize_with(info.domains.len(), Tally::default);
         for (index, (domain, tally)) in info.domains.iter().zip(self.tallies).enumerate() {
-            let start_uj = match reading(&self.first, index) {
-                Ok(start_uj) => start_uj,
+            let start = match reading(&self.first, index) {
+                Ok(start) => start,
                 Err(fault) if domain.info.counted => {
                     return Energy::Unavailable {
                         reason: format!("{}: {fault}", domain.info.name),
@@ -163,14 +165,28 @@ impl OpenWindow {
                 }
                 Err(_) => continue,
             };
+            let end = reading(&self.last, index).ok();
             let wraps = tally.wraps;
             let energy = tally.energy(window, domain);
+            let (start_uj, end_uj) = match domain.reads {
+                Reads::Counter(tick) => (
+                    microjoules(tick, u128::from(start)).unwrap_or(u64::MAX),
+                    end.and_then(|end| microjoules(tick, u128::from(end))),
+                ),
+                Reads::Power { .. } => (0, energy.as_ref().ok().map(|energy| energy.0)),
+            };
+            let raw = match domain.reads {
+                Reads::Counter(tick) => tick != Tick::MICROJOULE,
+                Reads::Power { .. } => false,
+            };
             domains.push(DomainEnergy {
                 name: domain.info.name.clone(),
                 kind: domain.info.kind,
                 counted: domain.info.counted,
                 start_uj,
-                end_uj: reading(&self.last, index).ok(),
+                end_uj,
+                start_ticks: raw.then_some(start),
+                end_ticks: end.filter(|_| raw),
                 wraps,
                 energy_uj: energy.as_ref().ok().copied(),
                 fault: energy.err().map(|fault| fault.to_string()),
@@ -186,18 +202,69 @@ impl OpenWindow {
     }
 }
 
+/// `ticks` in microjoules, where they can be stored.
+fn microjoules(tick: Tick, ticks: u128) -> Option<u64> {
+    u64::try_from(tick.microjoules(ticks)).ok()
+}
+
+/// How far apart two readings are.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    most: Duration,
+    least: Duration,
+    /// From the middle of one reading to the middle of the other.
+    between: Duration,
+}
+
 impl Tally {
-    /// How far one step went, in microjoules.
+    /// Adds one step; gives whether it went anywhere.
     fn step(
         &mut self,
         prev: Result<u64, ReadFault>,
         cur: Result<u64, ReadFault>,
-        dt: Duration,
+        times: Times,
         domain: &Domain,
-    ) -> Result<u64, WindowFault> {
-        let advance = delta::delta(prev?, cur?, dt, domain)?;
-        self.wraps += u32::from(advance.wrapped);
-        Ok(advance.uj)
+    ) -> bool {
+        if self.fault.is_some() {
+            return false;
+        }
+        match Tally::between(prev, cur, times, domain) {
+            Ok((ticks, wrapped)) => {
+                self.total = self.total.saturating_add(ticks);
+                self.wraps += u32::from(wrapped);
+                self.still = match ticks {
+                    0 => self.still.saturating_add(times.least),
+                    _ => Duration::ZERO,
+                };
+                ticks > 0
+            }
+            Err(fault) => {
+                self.fault = Some(fault);
+                false
+            }
+        }
+    }
+
+    /// The energy between two readings in ticks, and whether the counter wrapped.
+    fn between(
+        prev: Result<u64, ReadFault>,
+        cur: Result<u64, ReadFault>,
+        times: Times,
+        domain: &Domain,
+    ) -> Result<(u128, bool), WindowFault> {
+        let (prev, cur) = (prev?, cur?);
+        Ok(match domain.reads {
+            Reads::Counter(_) => {
+                let advance = delta::delta(prev, cur, times.most, domain)?;
+                (u128::from(advance.ticks), advance.wrapped)
+            }
+            Reads::Power { longest_gap, .. } => {
+                let max_watts = domain.max_watts;
+                let dt = times.between;
+                let energy = power::trapezoid(prev, cur, dt, longest_gap, max_watts)?;
+                (energy, false)
+            }
+        })
     }
 
     /// The figure of the whole window.
@@ -221,10 +288,11 @@ impl Tally {
             return Err(WindowFault::TooShortForNoise { window, min_window });
         }
         // A hundred updates and not one unit: it stands still, even if the window is below a second.
-        if self.total_uj == 0 {
-            return Err(WindowFault::DidNotMove { time: window });
+        if self.total == 0 {
+            let (time, others_moved) = (window, false);
+            return Err(DeltaFault::Stuck { time, others_moved }.into());
         }
-        let energy_uj = u64::try_from(self.total_uj).map_err(|_| WindowFault::TooMuch)?;
+        let energy_uj = microjoules(domain.tick(), self.total).ok_or(WindowFault::TooMuch)?;
         Ok(MeasuredMicrojoules(energy_uj))
     }
 }

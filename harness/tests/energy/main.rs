@@ -1,6 +1,7 @@
 //! Energy measurement without hardware: fixture trees, scripted counters, and a live counter of known power.
 
 mod live;
+mod perf;
 mod permissions;
 mod powercap;
 mod scripted;

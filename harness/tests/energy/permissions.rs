@@ -1,6 +1,6 @@
 //! Counters that may not be read: with scripted errors, and for real as another user.
 
-use crate::tree::{CLIENT_RANGE, INTEL, Tree};
+use crate::tree::{CLIENT_RANGE, INTEL, Tree, as_nobody, reachable};
 use bitbench::energy::reading::{ReadFault, Snapshot};
 use bitbench::energy::sysfs::{CounterFile, Files, RealFiles};
 use bitbench::energy::unavailable::Unavailable;
@@ -9,7 +9,6 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -116,7 +115,7 @@ fn one_counter_without_permission_makes_the_total_unavailable() {
             path: tree.zone_path(file),
             mode: Some(0o400),
         };
-        assert_eq!(reasons, [("powercap", expected)], "{suffix}");
+        assert_eq!(reasons[0], ("powercap", expected), "{suffix}");
         let remedy = reasons[0].1.remedy_for("bitbench").unwrap();
         let zones = tree.zone_path("intel-rapl*/energy_uj");
         assert!(
@@ -168,12 +167,9 @@ fn errors_in_mid_run_are_faults_of_their_domain() {
     let (opened, errno) = failing(&tree, "intel-rapl:1/energy_uj", 0);
     let mut source = source(opened);
     let mut package_1 = || {
-        let Snapshot { counters_uj, .. } = source.snapshot();
-        assert_eq!(
-            counters_uj[..3],
-            [Ok(1_000_000), Ok(1_000_000), Ok(1_000_000)]
-        );
-        counters_uj[3].clone()
+        let Snapshot { values, .. } = source.snapshot();
+        assert_eq!(values[..3], [Ok(1_000_000), Ok(1_000_000), Ok(1_000_000)]);
+        values[3].clone()
     };
     assert_eq!(package_1(), Ok(1_000_000));
     errno.store(ENODEV, Ordering::SeqCst);
@@ -189,8 +185,7 @@ fn errors_in_mid_run_are_faults_of_their_domain() {
 #[test]
 fn another_user_is_told_what_to_do_about_mode_0400() {
     let tree = tree();
-    let readable = |path: &Path| fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
-    readable(tree.root());
+    reachable(tree.root());
     for zone in [
         "intel-rapl:0",
         "intel-rapl:0:0",
@@ -205,40 +200,9 @@ fn another_user_is_told_what_to_do_about_mode_0400() {
         };
         fs::set_permissions(counter, Permissions::from_mode(mode)).unwrap();
     }
-    // The program must lie where the other user can reach it.
-    let bin = tempfile::tempdir().unwrap();
-    readable(bin.path());
-    let bitbench = bin.path().join("bitbench");
-    fs::copy(env!("CARGO_BIN_EXE_bitbench"), &bitbench).unwrap();
-    readable(&bitbench);
-
-    let mut command = if rustix::process::geteuid().is_root() {
-        let mut setpriv = Command::new("setpriv");
-        setpriv.args([
-            "--reuid=65534",
-            "--regid=65534",
-            "--clear-groups",
-            "--inh-caps=-all",
-        ]);
-        setpriv.arg(&bitbench);
-        setpriv
-    } else {
-        Command::new(&bitbench)
-    };
-    let output = match command
-        .args(["doctor", "--sysfs-root"])
-        .arg(tree.root())
-        .current_dir("/")
-        .output()
-    {
-        Ok(output) if output.status.success() => String::from_utf8(output.stdout).unwrap(),
-        Ok(output) => {
-            return skip(&format!(
-                "setpriv: {}",
-                String::from_utf8_lossy(&output.stderr)
-            ));
-        }
-        Err(error) => return skip(&format!("setpriv: {error}")),
+    let output = match as_nobody(&["doctor", "--sysfs-root", tree.root().to_str().unwrap()]) {
+        Ok(output) => output,
+        Err(reason) => return skip(&reason),
     };
     let counter = tree.zone_path("intel-rapl:0/energy_uj");
     let expected = format!("{} is not readable by this user (mode 0", counter.display());

@@ -493,7 +493,7 @@ fn readings_stand_in_the_order_of_the_domains() {
         tree.write(zone, "energy_uj", format!("{value}\n"));
     }
     let mut source = opened(&tree.sys(INTEL)).unwrap();
-    let counters = source.snapshot().counters_uj;
+    let counters = source.snapshot().values;
     assert_eq!(counters, [Ok(0), Ok(1), Ok(2), Ok(3)]);
 }
 

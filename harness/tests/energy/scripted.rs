@@ -2,8 +2,9 @@
 
 use bitbench::energy::delta::DeltaFault;
 use bitbench::energy::reading::{ReadFault, Snapshot};
+use bitbench::energy::tick::Tick;
 use bitbench::energy::window::OpenWindow;
-use bitbench::energy::{Domain, EnergySource, SourceInfo};
+use bitbench::energy::{Domain, EnergySource, Reads, SourceInfo};
 use bitbench::meter::Meter;
 use bitbench_reports::record::{DomainInfo, DomainKind, Energy, Provenance, WindowEnergy};
 use std::collections::VecDeque;
@@ -21,8 +22,11 @@ fn domain(name: &str, kind: DomainKind, range_uj: Option<u64>) -> Domain {
             kind,
             counted: matches!(kind, DomainKind::Package | DomainKind::Dram),
             range_uj,
+            joules_per_tick: None,
             origin: "scripted".to_owned(),
         },
+        reads: Reads::Counter(Tick::MICROJOULE),
+        range: range_uj,
         update_period: Duration::from_millis(1),
         max_watts: 1000,
         min_window: Duration::from_millis(100),
@@ -48,7 +52,7 @@ fn at(ms: u64, package: Result<u64, ReadFault>, core: u64) -> Snapshot {
         before: Duration::from_millis(ms),
         after: Duration::from_millis(ms),
         asleep: Duration::ZERO,
-        counters_uj: vec![package, Ok(core)],
+        values: vec![package, Ok(core)],
     }
 }
 
@@ -138,7 +142,7 @@ fn two_possible_wraps_between_readings_are_detected() {
     // 66 s at 1000 W is more than the range, so a single wrap and none look alike; forwards as well as backwards.
     for end_uj in [1, 50_000_000_000] {
         let mut info = info();
-        info.domains[1].info.range_uj = None;
+        info.domains[1].range = None;
         let start = at(0, Ok(25_000_000_000), 0);
         let window = OpenWindow::open(start).close(at(66_000, Ok(end_uj), 9), &info);
         let window = measured(window);
@@ -185,6 +189,22 @@ fn faults_of_one_domain_leave_the_other_its_figure() {
             vec![at(0, Ok(5), 0), at(200, Ok(5), 9)],
             "did not move for 0.200 s",
         ),
+        // Sooner where another counter shows that the machine was on; "others" are those of the same source.
+        (
+            vec![at(0, Ok(5), 0), at(150, Ok(50), 9), at(300, Ok(50), 10)],
+            "did not move for 0.150 s while others did: not reported as 0 J",
+        ),
+        // Frozen in steps that are short, each by itself.
+        (
+            vec![
+                at(0, Ok(5), 0),
+                at(60, Ok(50), 9),
+                at(120, Ok(50), 10),
+                at(180, Ok(50), 11),
+                at(240, Ok(95), 12),
+            ],
+            "did not move for 0.120 s while others did",
+        ),
         // Frozen for the last two seconds only.
         (
             vec![at(0, Ok(5), 0), at(2000, Ok(50), 9), at(4000, Ok(50), 10)],
@@ -226,7 +246,7 @@ fn a_counted_domain_that_is_gone_from_the_start_voids_the_window() {
     assert_eq!(energy, Energy::Unavailable { reason });
     // One that does not count is left out.
     let mut first = at(0, Ok(0), 0);
-    first.counters_uj[1] = Err(ReadFault::Gone);
+    first.values[1] = Err(ReadFault::Gone);
     let window = measured(run([first, at(1000, Ok(9), 9)]));
     assert_eq!(window.domains.len(), 1);
 }
@@ -234,7 +254,7 @@ fn a_counted_domain_that_is_gone_from_the_start_voids_the_window() {
 #[test]
 fn a_source_that_gives_too_few_values_gives_no_total() {
     let none = |s: Snapshot| Snapshot {
-        counters_uj: Vec::new(),
+        values: Vec::new(),
         ..s
     };
     let (first, middle, last) = (at(0, Ok(0), 0), at(500, Ok(5), 5), at(1000, Ok(9), 9));
@@ -271,6 +291,68 @@ fn a_window_with_a_suspend_in_it_is_void() {
 }
 
 #[test]
+fn readings_of_power_are_integrated() {
+    let mut info = info();
+    let every = Duration::from_millis(100);
+    for domain in &mut info.domains {
+        let longest_gap = Duration::from_secs(2);
+        (domain.reads, domain.range) = (Reads::Power { every, longest_gap }, None);
+    }
+    let watts = |w: u64| w * 1_000_000;
+    let run = |readings: &[(u64, u64)]| {
+        let mut readings = readings.iter().map(|&(ms, w)| at(ms, Ok(watts(w)), 0));
+        let mut window = OpenWindow::open(readings.next().unwrap());
+        let last = readings.next_back().unwrap();
+        readings.for_each(|reading| window.poll(reading, &info.domains));
+        measured(window.close(last, &info))
+    };
+    // 10 W for a second, up to 80 W within one, and a second at 80 W.
+    let window = run(&[(0, 10), (1000, 10), (2000, 80), (3000, 80)]);
+    assert_eq!(window.total_joules(), Ok(10.0 + 45.0 + 80.0));
+    assert_eq!((window.domains[0].start_uj, window.polls), (0, 2));
+    // A reading of 0 W all along is a broken one.
+    let fault = window.domains[1].fault.as_deref();
+    assert!(
+        fault.unwrap().starts_with("counter did not move"),
+        "{fault:?}"
+    );
+    // The rest of the window does not make up for a gap.
+    let window = run(&[(0, 10), (2001, 10), (3000, 10)]);
+    let gap = "package-0: no power reading for 2.001 s, 2.000 s at most are bridged: joules cannot be recovered";
+    assert_eq!(window.total_joules().unwrap_err(), gap);
+    let window = run(&[(0, 10), (1000, 1001), (2000, 10)]);
+    assert!(window.total_joules().unwrap_err().contains("1001 W"));
+}
+
+#[test]
+fn raw_ticks_are_kept_beside_their_microjoules() {
+    let mut info = info();
+    let tick = Tick::of_joule_shifted(14).unwrap();
+    (info.domains[0].reads, info.domains[0].range) =
+        (Reads::Counter(tick), Some(u64::from(u32::MAX)));
+    // 1 J before the end of the register, and 2 J after its start.
+    let first = at(0, Ok(u64::from(u32::MAX) - (1 << 14) + 1), 0);
+    let window = measured(OpenWindow::open(first).close(at(1000, Ok(2 << 14), 9), &info));
+    let package = &window.domains[0];
+    assert_eq!(
+        (package.energy_uj.unwrap().0, package.wraps),
+        (3_000_000, 1)
+    );
+    assert_eq!(
+        (package.start_uj, package.end_uj),
+        (262_143_000_000, Some(2_000_000))
+    );
+    assert_eq!(
+        (package.start_ticks, package.end_ticks),
+        (Some(4_294_950_912), Some(32_768))
+    );
+    assert_eq!(
+        (window.domains[1].start_ticks, window.domains[1].end_ticks),
+        (None, None)
+    );
+}
+
+#[test]
 fn short_windows_are_refused() {
     let fault_of = |ms, min_window_s| {
         let mut info = info();
@@ -295,7 +377,7 @@ fn short_windows_are_refused() {
 fn delta_faults_are_part_of_the_record() {
     let fault = DeltaFault::WrapWithoutRange { by_uj: 1_000_000 };
     let mut info = info();
-    info.domains[0].info.range_uj = None;
+    info.domains[0].range = None;
     let window = OpenWindow::open(at(0, Ok(1_000_001), 0)).close(at(1000, Ok(1), 9), &info);
     assert_eq!(measured(window).domains[0].fault, Some(fault.to_string()));
 }
@@ -328,7 +410,7 @@ impl EnergySource for Rising {
 fn rising(range_uj: u64) -> (Meter, Arc<AtomicU32>, Arc<Mutex<bool>>) {
     let mut info = info();
     for domain in &mut info.domains {
-        domain.info.range_uj = Some(range_uj);
+        domain.range = Some(range_uj);
     }
     let readings = Arc::new(AtomicU32::new(0));
     let gone = Arc::new(Mutex::new(false));

@@ -1,9 +1,10 @@
 //! Fixture trees in temp folders, in the place of `/sys`.
 
 use bitbench::energy::sysfs::{CpuFacts, SysFs, Vendor};
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use tempfile::TempDir;
 
 /// 2^32 - 1 units of 2^-14 J: client Intel.
@@ -56,6 +57,13 @@ impl Tree {
         fs::create_dir_all(self.root().join(path)).unwrap();
     }
 
+    /// Any file, by its path under the root.
+    pub(crate) fn file(&self, path: &str, text: &str) {
+        let path = self.root().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
     pub(crate) fn write(&self, zone: &str, file: &str, text: impl AsRef<[u8]>) {
         let folder = self.zone_path(zone);
         fs::create_dir_all(&folder).unwrap();
@@ -83,4 +91,44 @@ impl Tree {
         )
         .unwrap();
     }
+}
+
+/// Lets everybody into a folder of a test, or run a program.
+pub(crate) fn reachable(path: &Path) {
+    fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Runs bitbench as a user without rights, and gives what it prints; or why that cannot be done here.
+pub(crate) fn as_nobody(args: &[&str]) -> Result<String, String> {
+    // The program must lie where the other user can reach it.
+    let bin = tempfile::tempdir().unwrap();
+    reachable(bin.path());
+    let bitbench = bin.path().join("bitbench");
+    fs::copy(env!("CARGO_BIN_EXE_bitbench"), &bitbench).unwrap();
+    reachable(&bitbench);
+    let mut command = nobody(bitbench.to_str().unwrap());
+    match command.args(args).current_dir("/").output() {
+        Ok(output) if output.status.success() => Ok(String::from_utf8(output.stdout).unwrap()),
+        Ok(output) => Err(format!(
+            "setpriv: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )),
+        Err(error) => Err(format!("setpriv: {error}")),
+    }
+}
+
+/// A command as a user without rights: this one, or another if this one is root.
+pub(crate) fn nobody(program: &str) -> Command {
+    if !rustix::process::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut setpriv = Command::new("setpriv");
+    setpriv.args([
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "--inh-caps=-all",
+        program,
+    ]);
+    setpriv
 }

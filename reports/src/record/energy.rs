@@ -69,6 +69,9 @@ pub struct DomainInfo {
     pub counted: bool,
     /// Largest value before the counter starts again, in microjoules.
     pub range_uj: Option<u64>,
+    /// Energy of one step of the raw counter, in joules; absent where the counter is in microjoules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joules_per_tick: Option<f64>,
     /// Path or device it is read from.
     pub origin: String,
 }
@@ -110,10 +113,16 @@ pub struct DomainEnergy {
     pub kind: DomainKind,
     /// Whether it is part of the total.
     pub counted: bool,
-    /// First raw reading, in microjoules.
+    /// First reading, in microjoules; 0 where power was read and there is no counter.
     pub start_uj: u64,
-    /// Last raw reading, in microjoules; absent when it could not be read.
+    /// Last reading, in microjoules; absent when it could not be read.
     pub end_uj: Option<u64>,
+    /// First raw reading, where the counter is not in microjoules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_ticks: Option<u64>,
+    /// Last raw reading, where the counter is not in microjoules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_ticks: Option<u64>,
     /// Times the counter started again within the window.
     pub wraps: u32,
     /// The difference, wraps accounted for.

@@ -71,6 +71,7 @@ pub(crate) fn counters(provenance: Provenance) -> EnergySourceInfo {
         kind,
         counted,
         range_uj: Some(262_143_328_850),
+        joules_per_tick: None,
         origin: format!("/sys/class/powercap/{name}"),
     };
     EnergySourceInfo::Open {
@@ -192,6 +193,8 @@ pub(crate) fn energy(source: &EnergySourceInfo, seconds: f64, watts: f64) -> Ene
             counted: info.counted,
             start_uj: 1_000_000,
             end_uj: Some(1_000_000 + energy_uj),
+            start_ticks: None,
+            end_ticks: None,
             wraps: 0,
             energy_uj: Some(MeasuredMicrojoules(energy_uj)),
             fault: None,
