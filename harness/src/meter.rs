@@ -1,5 +1,7 @@
 //! Measuring windows: the energy source, and the thread that reads it often enough to see every wrap.
 
+use crate::energy::choice::Choice;
+use crate::energy::crosscheck::{self, CrossCheck, cross_check};
 use crate::energy::reading::Snapshot;
 use crate::energy::survey::none_of;
 use crate::energy::sysfs::SysFs;
@@ -18,6 +20,7 @@ pub struct Meter {
     state: State,
     /// Number of the latest window.
     latest: u64,
+    check: Option<CrossCheck>,
 }
 
 enum State {
@@ -56,10 +59,32 @@ pub struct Window {
 impl Meter {
     /// Opens the best source, or notes why there is none.
     pub fn open(sys: &SysFs) -> Meter {
-        match energy::open(sys) {
-            Opened::Source(source) => Meter::new(source),
-            Opened::Unavailable(reasons) => Meter::unavailable(none_of(&reasons)),
+        Meter::open_choice(sys, &Choice::Auto)
+    }
+
+    /// Opens the source that was chosen, or notes why it cannot be. Where the same registers can be read in two ways, a second
+    /// goes by in which one is held against the other.
+    pub fn open_choice(sys: &SysFs, choice: &Choice) -> Meter {
+        let source = match (energy::open_choice(sys, choice), choice) {
+            (Opened::Source(source), _) => source,
+            (_, Choice::Off) => return Meter::off("not asked for (--energy off)"),
+            (Opened::Unavailable(reasons), _) => return Meter::unavailable(none_of(&reasons)),
+        };
+        let check = crosscheck::has_partner(source.info().name).then(|| cross_check(sys));
+        let mut meter = Meter::new(source);
+        if let (Some(Some(check)), State::Open { info, .. }) = (check, &mut meter.state) {
+            if let EnergySourceInfo::Open { caveats, .. } = info {
+                caveats.push(check.to_string());
+            }
+            meter.check = Some(check);
         }
+        meter
+    }
+
+    /// What the cross-check said, where two sources that should agree do not.
+    pub fn warning(&self) -> Option<String> {
+        let check = self.check.as_ref().filter(|check| check.differs());
+        check.map(ToString::to_string)
     }
 
     /// A meter without a source, for a stated reason such as `not asked for`.
@@ -78,6 +103,7 @@ impl Meter {
         Meter {
             state: State::Unavailable { info, reason },
             latest: 0,
+            check: None,
         }
     }
 
@@ -109,6 +135,7 @@ impl Meter {
                 poller: poller.ok(),
             },
             latest: 0,
+            check: None,
         }
     }
 
@@ -134,6 +161,8 @@ impl Meter {
         self.latest += 1;
         if let State::Open { shared, .. } = &self.state {
             let mut reader = shared.lock();
+            // Followers of another program's file catch up, and say now what they missed before the window.
+            reader.source.snapshot();
             let first = reader.read();
             reader.window = Some(OpenWindow::open(first));
             drop(reader);

@@ -1,20 +1,17 @@
 //! `bitbench doctor`: what can be measured here, what cannot, and what would help.
 
+use super::energy::EnergyArguments;
 use super::{Code, CommandError};
-use crate::energy::survey::survey;
-use crate::energy::sysfs::SysFs;
 use crate::host;
 use bitbench_engine::cpu::Cpu;
 use bitbench_engine::kernels::VARIANTS;
 use bitbench_reports::record::Host;
-use std::path::PathBuf;
 
 /// Arguments of `bitbench doctor`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Folder in the place of /sys
-    #[arg(long, value_name = "DIR")]
-    sysfs_root: Option<PathBuf>,
+    #[command(flatten)]
+    energy: EnergyArguments,
 }
 
 /// Prints what the machine is and can do.
@@ -33,47 +30,14 @@ pub fn doctor(arguments: &Arguments) -> Result<Code, CommandError> {
         }
     }
     say!("Energy");
-    let sys = arguments
-        .sysfs_root
-        .as_ref()
-        .map_or_else(SysFs::machine, SysFs::at);
-    for source in survey(&sys) {
-        say!("  {:<12} {}", source.name, source.status());
-        match &source.state {
-            Ok(info) => {
-                for domain in &info.domains {
-                    let counted = if domain.info.counted {
-                        "counted"
-                    } else {
-                        "not in the total"
-                    };
-                    say!(
-                        "    {} ({counted}): {}",
-                        domain.info.name,
-                        domain.info.origin
-                    );
-                }
-                info.caveats
-                    .iter()
-                    .for_each(|caveat| say!("    note: {caveat}"));
-            }
-            Err(_) => {
-                source
-                    .reason()
-                    .iter()
-                    .for_each(|reason| say!("    why: {reason}"));
-                let remedy = source.remedy().unwrap_or_default();
-                remedy.lines().for_each(|line| say!("    fix: {line}"));
-            }
-        }
-    }
+    let code = arguments.energy.print_doctor()?;
     let warnings = warnings(&host);
     say!("Advice");
     if warnings.is_empty() {
         say!("  nothing seen that would disturb a measurement");
     }
     warnings.iter().for_each(|warning| say!("  {warning}"));
-    Ok(Code::Done)
+    Ok(code)
 }
 
 fn print_machine(host: &Host) {

@@ -1,7 +1,6 @@
 //! `bitbench list`: what there is to choose from.
 
-use super::{Code, CommandError};
-use crate::energy::survey::survey;
+use super::{Code, CommandError, energy};
 use crate::energy::sysfs::SysFs;
 use crate::{pair, suite};
 use bitbench_engine::cpu::Cpu;
@@ -85,17 +84,8 @@ pub fn list(arguments: &Arguments) -> Result<Code, CommandError> {
     }
     if wanted(What::Energy) {
         say!("Energy sources");
-        let sys = arguments
-            .sysfs_root
-            .as_ref()
-            .map_or_else(SysFs::machine, SysFs::at);
-        for source in survey(&sys) {
-            say!("  {:<12} {}", source.name, source.status());
-            source
-                .reason()
-                .iter()
-                .for_each(|reason| say!("      {reason}"));
-        }
+        let root = arguments.sysfs_root.as_ref();
+        energy::print_list(&root.map_or_else(SysFs::machine, SysFs::at));
     }
     Ok(Code::Done)
 }

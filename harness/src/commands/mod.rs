@@ -16,6 +16,7 @@ macro_rules! tell {
 
 pub mod doctor;
 pub mod embed;
+mod energy;
 pub mod energy_model;
 pub mod generate;
 pub mod list;

@@ -1,15 +1,14 @@
 //! `bitbench run`: measures a suite.
 
+use super::energy::EnergyArguments;
 use super::{Code, CommandError};
-use crate::energy::sysfs::SysFs;
 use crate::host;
 use crate::interrupt;
 use crate::journal::{Done, Journal, JournalError};
-use crate::meter::Meter;
 use crate::plan::{self, Choices, Machine, Plan};
 use crate::progress::{self, Progress, minutes, plain};
 use crate::runner::{Ended, Runner};
-use crate::suite::{self, EnergyPolicy, LoadedSuite, Threads};
+use crate::suite::{self, Threads};
 use crate::topology;
 use anyhow::{Context, anyhow};
 use bitbench_engine::cpu::Cpu;
@@ -72,9 +71,8 @@ pub struct Arguments {
     /// Go on with the run in --out that was killed or interrupted
     #[arg(long, requires = "out")]
     resume: bool,
-    /// Folder in the place of /sys: for tests; everything is marked simulated
-    #[arg(long, value_name = "DIR")]
-    sysfs_root: Option<PathBuf>,
+    #[command(flatten)]
+    energy: EnergyArguments,
     /// Print the plan with predicted times and stop
     #[arg(long)]
     list: bool,
@@ -88,7 +86,7 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
     let loaded = suite::load(&arguments.suite).map_err(CommandError::usage)?;
     let cpu = Cpu::detect();
     let host = host::capture(&cpu);
-    let mut meter = open_meter(&loaded, arguments.sysfs_root.as_deref())?;
+    let mut meter = arguments.energy.open_meter(&loaded)?;
     let energy = meter.info();
     let choices = Choices {
         models: arguments.model.clone(),
@@ -148,6 +146,10 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
         .map_err(CommandError::internal)?;
     let scratch = Scratch::create(&folder)?;
     announce(&plan, &energy, &folder);
+    meter
+        .warning()
+        .iter()
+        .for_each(|warning| tell!("energy: {}", plain(warning)));
     let mut progress = Progress::new(rounds_of(&plan), plan.predicted_s);
     let command = worker_command()?;
     let mut runner = Runner::new(
@@ -207,39 +209,6 @@ pub(super) fn output_width() -> usize {
     }
     rustix::termios::tcgetwinsize(std::io::stdout())
         .map_or(80, |size| usize::from(size.ws_col).max(40))
-}
-
-fn open_meter(loaded: &LoadedSuite, sysfs_root: Option<&Path>) -> Result<Meter, CommandError> {
-    if let Some(root) = sysfs_root.filter(|root| !root.is_dir()) {
-        return Err(CommandError::usage(anyhow!(
-            "--sysfs-root {} is not a folder",
-            root.display()
-        )));
-    }
-    let sys = sysfs_root.map_or_else(SysFs::machine, SysFs::at);
-    match loaded.suite.energy {
-        EnergyPolicy::Off => Ok(Meter::off("the suite does not ask for energy")),
-        EnergyPolicy::Preferred => Ok(Meter::open(&sys)),
-        EnergyPolicy::Required => {
-            let meter = Meter::open(&sys);
-            match meter.info() {
-                EnergySourceInfo::Open { .. } => Ok(meter),
-                EnergySourceInfo::Unavailable { reason, remedy } => {
-                    let remedy = remedy
-                        .map(|r| format!(". What helps: {r}"))
-                        .unwrap_or_default();
-                    let error = anyhow!(
-                        "suite {} needs energy counters: {reason}{remedy}",
-                        loaded.name
-                    );
-                    Err(CommandError {
-                        code: Code::NoEnergy,
-                        error,
-                    })
-                }
-            }
-        }
-    }
 }
 
 fn open_journal(

@@ -4,7 +4,14 @@
 //! of a power reading into energy, [`window`] adds advances up, and [`crate::meter`] holds the source and polls it. To add a source: one file with a
 //! `KIND`, one line in [`SOURCES`].
 
+mod battery;
+pub mod choice;
+pub mod crosscheck;
 pub mod delta;
+mod external;
+mod hwmon;
+mod input;
+mod msr;
 pub mod perf;
 pub mod power;
 mod powercap;
@@ -17,6 +24,7 @@ pub mod unavailable;
 pub mod window;
 
 use bitbench_reports::record::{DomainInfo, Provenance};
+use choice::Choice;
 use reading::Snapshot;
 use std::time::Duration;
 use sysfs::SysFs;
@@ -41,8 +49,31 @@ pub struct SourceKind {
     pub name: &'static str,
     /// What it reads, in a line.
     pub about: &'static str,
-    /// Opens the counters, or says what is in the way.
-    pub open: fn(&SysFs) -> Result<Box<dyn EnergySource>, Unavailable>,
+    /// Whether it is tried when no source is named. Those that cover something else than the CPU, or need more rights than
+    /// others that say the same, must be named.
+    pub auto: bool,
+    /// What must follow the name and a colon.
+    pub argument: Option<&'static str>,
+    /// Opens the counters, or says what is in the way. The text is the argument, or empty.
+    pub open: fn(&SysFs, &str) -> Attempt,
+}
+
+/// What opening a source comes to.
+pub type Attempt = Result<Box<dyn EnergySource>, Unavailable>;
+
+impl SourceKind {
+    /// The source of a name.
+    pub fn find(name: &str) -> Option<&'static SourceKind> {
+        SOURCES.iter().copied().find(|kind| kind.name == name)
+    }
+
+    /// Its name as `--energy` takes it.
+    pub fn usage(&self) -> String {
+        match self.argument {
+            Some(argument) => format!("{}:{argument}", self.name),
+            None => self.name.to_owned(),
+        }
+    }
 }
 
 /// What an open source reads.
@@ -89,8 +120,9 @@ pub enum Reads {
     },
 }
 
-/// Longest time between two readings within a window. At 10 s no package can go twice round the smallest range there is.
-const LONGEST_POLL: Duration = Duration::from_secs(10);
+/// Longest time between two readings within a window. At 10 s no package can go twice round the smallest range there is; a
+/// tenth of that also shows a counter that sticks in mid-window, and takes some microseconds a second.
+const LONGEST_POLL: Duration = Duration::from_secs(1);
 
 /// Shortest time between two readings: what a counter takes to move.
 const SHORTEST_POLL: Duration = Duration::from_millis(1);
@@ -120,7 +152,16 @@ impl Domain {
 }
 
 /// All kinds of sources, the preferred first. A model is not a source: unknown energy stays unknown.
-pub static SOURCES: &[&SourceKind] = &[&powercap::KIND, &perf::KIND];
+pub static SOURCES: &[&SourceKind] = &[
+    &powercap::KIND,
+    &perf::KIND,
+    &hwmon::KIND,
+    &powercap::PSYS,
+    &msr::KIND,
+    &battery::KIND,
+    &external::FILE,
+    &external::COMMAND,
+];
 
 /// What [`open`] found.
 pub enum Opened {
@@ -130,11 +171,27 @@ pub enum Opened {
     Unavailable(Vec<(&'static str, Unavailable)>),
 }
 
-/// Opens the first source that can be opened, in the order of [`SOURCES`].
+/// Opens the first source that can be opened, in the order of [`SOURCES`], of those that need not be named.
 pub fn open(sys: &SysFs) -> Opened {
+    open_first(sys, SOURCES.iter().filter(|k| k.auto).map(|k| (*k, "")))
+}
+
+/// Opens what was chosen. A source that was named has no stand-in.
+pub fn open_choice(sys: &SysFs, choice: &Choice) -> Opened {
+    match choice {
+        Choice::Auto => open(sys),
+        Choice::Off => Opened::Unavailable(Vec::new()),
+        Choice::Named { kind, argument } => open_first(sys, [(*kind, argument.as_str())]),
+    }
+}
+
+fn open_first<'a>(
+    sys: &SysFs,
+    kinds: impl IntoIterator<Item = (&'static SourceKind, &'a str)>,
+) -> Opened {
     let mut reasons = Vec::new();
-    for kind in SOURCES {
-        match (kind.open)(sys) {
+    for (kind, argument) in kinds {
+        match (kind.open)(sys, argument) {
             Ok(source) => return Opened::Source(source),
             Err(reason) => reasons.push((kind.name, reason)),
         }

@@ -26,7 +26,18 @@ const RAPL_MMIO: &str = "intel-rapl-mmio";
 pub(super) static KIND: SourceKind = SourceKind {
     name: "powercap",
     about: "RAPL counters of the CPU, through the files of the kernel",
-    open,
+    auto: true,
+    argument: None,
+    open: |sys, _| open(sys, KIND.name, rapl::counts),
+};
+
+/// The platform has a name of its own: it covers another part of each machine, and on some it shows nonsense.
+pub(super) static PSYS: SourceKind = SourceKind {
+    name: "psys",
+    about: "the platform as its firmware meters it, through the same files; differs from machine to machine",
+    auto: false,
+    argument: None,
+    open: |sys, _| open(sys, PSYS.name, |kind| kind == DomainKind::Platform),
 };
 
 /// Open counters, in the order of the domains.
@@ -59,7 +70,12 @@ struct Chosen {
     counter: Box<dyn CounterFile>,
 }
 
-fn open(sys: &SysFs) -> Result<Box<dyn EnergySource>, Unavailable> {
+/// Opens all zones; `counts` says which are part of the total.
+fn open(
+    sys: &SysFs,
+    name: &'static str,
+    counts: fn(DomainKind) -> bool,
+) -> Result<Box<dyn EnergySource>, Unavailable> {
     let listed = zones::list(sys)?;
     let mut ignored = Vec::new();
     let chosen = choose(sys, listed, &mut ignored)?;
@@ -69,7 +85,7 @@ fn open(sys: &SysFs) -> Result<Box<dyn EnergySource>, Unavailable> {
     }
 
     let mut info = SourceInfo {
-        name: KIND.name,
+        name,
         provenance: rapl::provenance(sys),
         domains: Vec::new(),
         caveats: Vec::new(),
@@ -81,8 +97,15 @@ fn open(sys: &SysFs) -> Result<Box<dyn EnergySource>, Unavailable> {
         counter,
     } in chosen
     {
-        info.domains.push(domain(sys, &zone, &name, packages));
+        let mut domain = domain(sys, &zone, &name, packages);
+        domain.info.counted = counts(domain.info.kind);
+        info.domains.push(domain);
         counters.push(counter);
+    }
+    if !info.domains.iter().any(|d| d.info.counted) {
+        let folder = sys.path("class/powercap");
+        let missing = format!("no {} zone in {}", info.name, folder.display());
+        return Err(Unavailable::NoSensor { missing });
     }
     info.caveats = caveats(sys, &info, &ignored);
     Ok(Box::new(Powercap { info, counters }))
@@ -219,7 +242,7 @@ fn domain(sys: &SysFs, zone: &Zone, name: &ZoneName, packages: usize) -> Domain 
     let info = DomainInfo {
         name: name.text.clone(),
         kind,
-        counted: rapl::counts(kind),
+        counted: false,
         range_uj,
         joules_per_tick: None,
         origin: zone.path.join("energy_uj").display().to_string(),

@@ -77,7 +77,8 @@ pub(super) fn caveats(sys: &SysFs, info: &SourceInfo) -> Vec<String> {
         _ => {}
     }
     let has = |kind| info.domains.iter().any(|d| d.info.kind == kind);
-    if !has(DomainKind::Dram) {
+    let counts_packages = |d: &Domain| d.info.counted && d.info.kind == DomainKind::Package;
+    if !has(DomainKind::Dram) && info.domains.iter().any(counts_packages) {
         caveats.push(
             "package only: DRAM is not metered on this CPU; not comparable with package+DRAM figures".to_owned(),
         );

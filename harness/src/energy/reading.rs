@@ -1,5 +1,6 @@
 //! Raw readings: the text of a counter file as a number, and all counters at one moment.
 
+use super::power::PowerFault;
 use rustix::time::{ClockId, clock_gettime};
 use std::io;
 use std::time::Duration;
@@ -73,6 +74,32 @@ pub enum ReadFault {
         /// The digits.
         text: String,
     },
+    /// The columns or keys of an external meter are not understood.
+    #[error(
+        "\"{text}\" is not understood: t_unix and one of watts and joules are needed, or a line 'watts 12.3' or 'joules 45.6'"
+    )]
+    NotUnderstood {
+        /// The beginning of the line, printable.
+        text: String,
+    },
+    /// An external meter has not written for long, or its clock is another one.
+    #[error("the last reading of the meter is {:.1} s away from now", time.as_secs_f64())]
+    Silent {
+        /// Time between the reading and now.
+        time: Duration,
+    },
+    /// Readings of an external meter go back in time or energy.
+    #[error("the readings of the meter are not in the order of their times, or its joules fell")]
+    Unordered,
+    /// Two readings of an external meter have no energy between them.
+    #[error(transparent)]
+    Power(#[from] PowerFault),
+    /// A battery is not discharging, so what leaves it is not what the machine takes.
+    #[error("the battery is {status}, not discharging")]
+    NotDischarging {
+        /// What its file says.
+        status: String,
+    },
 }
 
 impl From<io::Error> for ReadFault {
@@ -118,7 +145,7 @@ pub(super) fn printable(bytes: &[u8]) -> String {
 }
 
 /// `CLOCK_MONOTONIC`.
-fn monotonic() -> Duration {
+pub(super) fn monotonic() -> Duration {
     clock(ClockId::Monotonic)
 }
 

@@ -1,5 +1,6 @@
 //! What each source has to say of this machine, for `bitbench list` and `bitbench doctor`.
 
+use super::choice::Choice;
 use super::sysfs::SysFs;
 use super::unavailable::Unavailable;
 use super::{SOURCES, SourceInfo};
@@ -10,6 +11,10 @@ use bitbench_reports::record::EnergySourceInfo;
 pub struct Surveyed {
     /// [`super::SourceKind::name`].
     pub name: &'static str,
+    /// [`super::SourceKind::about`].
+    pub about: &'static str,
+    /// Whether it must be named.
+    pub by_name_only: bool,
     /// Whether a run would read this one.
     pub chosen: bool,
     /// What it reads, or why it cannot.
@@ -17,10 +22,11 @@ pub struct Surveyed {
 }
 
 impl Surveyed {
-    /// One word for a table: `chosen`, `available` or `unavailable`.
+    /// A few words for a table: `chosen`, `available`, `available when named` or `unavailable`.
     pub fn status(&self) -> &'static str {
         match (&self.state, self.chosen) {
             (Ok(_), true) => "chosen",
+            (Ok(_), false) if self.by_name_only => "available when named",
             (Ok(_), false) => "available",
             (Err(_), _) => "unavailable",
         }
@@ -39,12 +45,32 @@ impl Surveyed {
 
 /// Opens every source of [`SOURCES`] once, in order, and closes it again.
 pub fn survey(sys: &SysFs) -> Vec<Surveyed> {
+    survey_for(sys, &Choice::Auto)
+}
+
+/// As [`survey`], for a run with another choice.
+pub fn survey_for(sys: &SysFs, choice: &Choice) -> Vec<Surveyed> {
     let mut surveyed: Vec<Surveyed> = Vec::new();
     for kind in SOURCES {
-        let state = (kind.open)(sys).map(|source| source.info().clone());
+        let named = match choice {
+            Choice::Named {
+                kind: named,
+                argument,
+            } if named.name == kind.name => Some(argument),
+            _ => None,
+        };
+        let argument = named.map_or("", String::as_str);
+        let state = (kind.open)(sys, argument).map(|source| source.info().clone());
+        let wanted = match choice {
+            Choice::Auto => kind.auto && !surveyed.iter().any(|s| s.chosen),
+            Choice::Off => false,
+            Choice::Named { .. } => named.is_some(),
+        };
         surveyed.push(Surveyed {
             name: kind.name,
-            chosen: state.is_ok() && !surveyed.iter().any(|s| s.chosen),
+            about: kind.about,
+            by_name_only: !kind.auto,
+            chosen: wanted && state.is_ok(),
             state,
         });
     }

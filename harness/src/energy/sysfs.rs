@@ -21,11 +21,23 @@ pub trait CounterFile: Send {
     /// # Errors
     /// What the kernel says; `ENODEV` or `EIO` when the counter went away.
     fn read_start(&self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Reads from an offset, which for a device of registers is the number of the register.
+    ///
+    /// # Errors
+    /// As for [`CounterFile::read_start`]; by default that it cannot be done.
+    fn read_offset(&self, _buffer: &mut [u8], _offset: u64) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 impl CounterFile for File {
     fn read_start(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.read_at(buffer, 0)
+    }
+
+    fn read_offset(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.read_at(buffer, offset)
     }
 }
 
@@ -205,6 +217,14 @@ impl SysFs {
     /// A path under the root.
     pub fn path(&self, relative: &str) -> PathBuf {
         self.root.join(relative)
+    }
+
+    /// A path under `/dev`, or under `dev` of another root.
+    pub fn device(&self, relative: &str) -> PathBuf {
+        match self.root == Path::new("/sys") {
+            true => Path::new("/dev").join(relative),
+            false => self.root.join("dev").join(relative),
+        }
     }
 
     /// Names in a folder, sorted.

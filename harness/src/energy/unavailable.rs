@@ -64,6 +64,51 @@ pub enum Unavailable {
         /// What came out of it.
         fault: ReadFault,
     },
+    /// No sensor or battery, or no zone of that name.
+    #[error("{missing}")]
+    NoSensor {
+        /// What was looked for.
+        missing: String,
+    },
+    /// A file is there, but this user may not read it.
+    #[error("{} is not readable by this user", path.display())]
+    FileDenied {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The registers of the CPU are not for this user.
+    #[error(
+        "{} is not readable by this user: registers are for root with CAP_SYS_RAWIO",
+        path.display()
+    )]
+    MsrDenied {
+        /// The device.
+        path: PathBuf,
+    },
+    /// A battery is being charged, or full on mains power.
+    #[error(
+        "battery {name} is \"{status}\": the machine is metered by it only while it discharges"
+    )]
+    NotDischarging {
+        /// Its folder.
+        name: String,
+        /// What its file `status` says.
+        status: String,
+    },
+    /// An external meter says nothing that can be used.
+    #[error("the meter `{meter}` cannot be used: {fault}")]
+    Meter {
+        /// Its file or command.
+        meter: String,
+        /// What is wrong.
+        fault: ReadFault,
+    },
+    /// A source that must be told what to read.
+    #[error("only when named: --energy {usage}")]
+    NeedsArgument {
+        /// Its name, and what must follow it.
+        usage: String,
+    },
     /// The kernel does not open an event.
     #[error("perf_event_open {event} on CPU {cpu}: {refusal}")]
     PerfRefused {
@@ -93,7 +138,21 @@ impl Unavailable {
     /// As [`Unavailable::remedy`], for a program at a given path.
     pub fn remedy_for(&self, program: &str) -> Option<String> {
         match self {
-            Unavailable::NotPresent { .. } => None,
+            Unavailable::NotPresent { .. }
+            | Unavailable::NoSensor { .. }
+            | Unavailable::Meter { .. }
+            | Unavailable::NeedsArgument { .. } => None,
+            Unavailable::FileDenied { path } => Some(format!(
+                "sudo chmod a+r {}   # until the next boot",
+                path.display()
+            )),
+            Unavailable::MsrDenied { .. } => Some(format!(
+                "--energy powercap or --energy perf: the same counters with less rights\n\
+                 sudo setcap cap_sys_rawio,cap_dac_read_search+ep {program}   # until the file is built anew"
+            )),
+            Unavailable::NotDischarging { .. } => {
+                Some("pull the plug, for as long as the run takes".to_owned())
+            }
             Unavailable::VirtualMachine { .. } => {
                 Some("run on the bare machine: a guest cannot meter its host".to_owned())
             }
@@ -158,8 +217,28 @@ mod tests {
                 path: path.clone(),
             },
             Unavailable::Broken {
-                path,
+                path: path.clone(),
                 fault: ReadFault::Empty,
+            },
+            Unavailable::NoSensor {
+                missing: "no known power sensor in /sys/class/hwmon".to_owned(),
+            },
+            Unavailable::FileDenied { path },
+            Unavailable::MsrDenied {
+                path: PathBuf::from("/dev/cpu/0/msr"),
+            },
+            Unavailable::NotDischarging {
+                name: "BAT0".to_owned(),
+                status: "Charging".to_owned(),
+            },
+            Unavailable::Meter {
+                meter: "meter.csv".to_owned(),
+                fault: ReadFault::Silent {
+                    time: std::time::Duration::from_secs(9),
+                },
+            },
+            Unavailable::NeedsArgument {
+                usage: "meter-file:FILE".to_owned(),
             },
         ];
         let errors = [13, 1, 22, 2, 19, 24].map(std::io::Error::from_raw_os_error);

@@ -1,8 +1,10 @@
 //! Energy measurement without hardware: fixture trees, scripted counters, and a live counter of known power.
 
+mod crosscheck;
 mod live;
 mod perf;
 mod permissions;
 mod powercap;
 mod scripted;
+mod sources;
 mod tree;

@@ -8,7 +8,7 @@ use bitbench::energy::perf::pmu::Pmu;
 use bitbench::energy::reading::ReadFault;
 use bitbench::energy::sysfs::{CounterFile, Files, RealFiles, SysFs};
 use bitbench::energy::unavailable::Unavailable;
-use bitbench::energy::{EnergySource, SOURCES};
+use bitbench::energy::{EnergySource, SourceKind};
 use bitbench::meter::Meter;
 use bitbench_reports::record::{Energy, Provenance};
 use std::collections::BTreeMap;
@@ -38,11 +38,7 @@ fn topology(tree: &Tree, cpu: u32, file: &str, value: u32) {
 }
 
 fn open(sys: &SysFs) -> Result<Box<dyn EnergySource>, Unavailable> {
-    (SOURCES
-        .iter()
-        .find(|kind| kind.name == "perf")
-        .unwrap()
-        .open)(sys)
+    (SourceKind::find("perf").unwrap().open)(sys, "")
 }
 
 /// An event that can be opened on any machine: the time-stamp counter through the `msr` PMU, or the kernel's clock of a CPU.

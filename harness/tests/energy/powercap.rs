@@ -456,7 +456,7 @@ fn every_source_is_named_once_and_absent_from_an_empty_root() {
     let tree = Tree::new();
     for (index, kind) in SOURCES.iter().enumerate() {
         assert!(SOURCES[..index].iter().all(|other| other.name != kind.name));
-        assert!((kind.open)(&tree.sys(ARM)).is_err(), "{}", kind.name);
+        assert!((kind.open)(&tree.sys(ARM), "").is_err(), "{}", kind.name);
     }
     let surveyed = survey(&tree.sys(ARM));
     assert_eq!(surveyed.len(), SOURCES.len());

@@ -98,14 +98,19 @@ pub(crate) fn reachable(path: &Path) {
     fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Runs bitbench as a user without rights, and gives what it prints; or why that cannot be done here.
-pub(crate) fn as_nobody(args: &[&str]) -> Result<String, String> {
-    // The program must lie where the other user can reach it.
+/// A program where everybody can reach it; it is gone with the folder.
+pub(crate) fn installed(program: &Path) -> (TempDir, PathBuf) {
     let bin = tempfile::tempdir().unwrap();
     reachable(bin.path());
-    let bitbench = bin.path().join("bitbench");
-    fs::copy(env!("CARGO_BIN_EXE_bitbench"), &bitbench).unwrap();
-    reachable(&bitbench);
+    let copy = bin.path().join("program");
+    fs::copy(program, &copy).unwrap();
+    reachable(&copy);
+    (bin, copy)
+}
+
+/// Runs bitbench as a user without rights, and gives what it prints; or why that cannot be done here.
+pub(crate) fn as_nobody(args: &[&str]) -> Result<String, String> {
+    let (_bin, bitbench) = installed(Path::new(env!("CARGO_BIN_EXE_bitbench")));
     let mut command = nobody(bitbench.to_str().unwrap());
     match command.args(args).current_dir("/").output() {
         Ok(output) if output.status.success() => Ok(String::from_utf8(output.stdout).unwrap()),

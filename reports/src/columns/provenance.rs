@@ -7,7 +7,7 @@ pub(super) static COLUMN: Column = Column {
     id: "provenance",
     title: "energy from",
     unit: "",
-    help: "Where the energy figures come from: a counter of this machine, a counter seen through a hypervisor, or simulated counters, which are a test and never a result.",
+    help: "Where the energy figures come from: a counter of this machine, a counter seen through a hypervisor, sampled power sensors, an external meter, a battery, or simulated counters, which are a test and never a result.",
     section: Section::Energy,
     kind: Kind::Text,
     better: Better::Neither,
@@ -22,6 +22,9 @@ fn cell(row: &Row) -> Cell {
     Cell::text(match basis.provenance {
         Provenance::MeasuredCounter => "measured_counter",
         Provenance::MeasuredVirtualised => "measured_virtualised",
+        Provenance::MeasuredSampled => "measured_sampled",
+        Provenance::MeasuredExternal => "measured_external",
+        Provenance::MeasuredBattery => "measured_battery",
         Provenance::Simulated => "simulated",
     })
 }

@@ -34,6 +34,12 @@ pub enum Provenance {
     MeasuredCounter,
     /// A counter seen through a hypervisor, which apportions it.
     MeasuredVirtualised,
+    /// Power of this machine's sensors, read again and again and integrated.
+    MeasuredSampled,
+    /// A meter outside of the machine.
+    MeasuredExternal,
+    /// The gauge of a battery.
+    MeasuredBattery,
     /// Counters under another root than the machine's own (`--sysfs-root`): a test, never a result.
     Simulated,
 }
@@ -54,6 +60,14 @@ pub enum DomainKind {
     OneCore,
     /// The uncore part of a package, often its graphics; part of it.
     Uncore,
+    /// A supply rail of the CPU or of what is around it.
+    Rail,
+    /// The whole board.
+    Board,
+    /// What an external meter is put before.
+    Wall,
+    /// What leaves a battery.
+    Battery,
     /// Something this version does not know.
     Other,
 }

@@ -89,6 +89,10 @@ impl Refusal {
     /// What helps, one command a line.
     pub(crate) fn remedy(&self, program: &str, cpu: u32) -> Option<String> {
         Some(match self {
+            // The level allows it already: something else does not.
+            Refusal::Paranoid { level: Some(level) } if *level <= 0 => {
+                format!("sudo setcap cap_perfmon+ep {program}   # until the file is built anew")
+            }
             Refusal::Paranoid { .. } => format!(
                 "one of these (root is not needed for all of bitbench):\n\
                  sudo setcap cap_perfmon+ep {program}   # Linux 5.8 or later; until the file is built anew\n\

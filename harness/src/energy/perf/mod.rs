@@ -18,6 +18,8 @@ use pmu::Pmu;
 pub(super) static KIND: SourceKind = SourceKind {
     name: "perf",
     about: "the same counters through the power PMU of perf",
+    auto: true,
+    argument: None,
     open,
 };
 
@@ -57,7 +59,7 @@ struct Place {
     name: String,
 }
 
-fn open(sys: &SysFs) -> Result<Box<dyn EnergySource>, Unavailable> {
+fn open(sys: &SysFs, _: &str) -> Result<Box<dyn EnergySource>, Unavailable> {
     let pmu = match Pmu::find(sys, "power") {
         Ok(pmu) => pmu,
         Err(fault) if fault.fault == ReadFault::Gone => {
@@ -183,12 +185,8 @@ fn tick(sys: &SysFs, pmu: &Pmu, event: &str) -> Result<Tick, Unavailable> {
 
 /// The CPUs of the mask, and the packages that they stand for.
 fn places(sys: &SysFs, pmu: &Pmu) -> Vec<Place> {
-    let topology = |cpu: u32, file: &str| {
-        let path = sys.path(&format!("devices/system/cpu/cpu{cpu}/topology/{file}"));
-        sys.line(&path).ok()?.parse::<u32>().ok()
-    };
     let cpus = pmu.cpus(sys);
-    let package = |cpu: u32| topology(cpu, "physical_package_id");
+    let package = |cpu: u32| topology(sys, cpu, "physical_package_id");
     let mut places = Vec::new();
     for (index, &cpu) in cpus.iter().enumerate() {
         let same = |other: &&u32| package(**other) == package(cpu);
@@ -196,7 +194,7 @@ fn places(sys: &SysFs, pmu: &Pmu) -> Vec<Place> {
             // A machine whose topology is hidden: in the order of the mask.
             None => format!("package-{index}"),
             Some(package) if cpus.iter().filter(same).count() == 1 => format!("package-{package}"),
-            Some(package) => match topology(cpu, "die_id") {
+            Some(package) => match topology(sys, cpu, "die_id") {
                 Some(die) => format!("package-{package}-die-{die}"),
                 None => format!("package-{package}-cpu-{cpu}"),
             },
@@ -204,6 +202,12 @@ fn places(sys: &SysFs, pmu: &Pmu) -> Vec<Place> {
         places.push(Place { cpu, name });
     }
     places
+}
+
+/// A number of the topology of a CPU, such as `physical_package_id`.
+pub(super) fn topology(sys: &SysFs, cpu: u32, file: &str) -> Option<u32> {
+    let path = sys.path(&format!("devices/system/cpu/cpu{cpu}/topology/{file}"));
+    sys.line(&path).ok()?.parse().ok()
 }
 
 /// Describes an event that is read.
