@@ -1,7 +1,10 @@
 //! Energy measurement without hardware: fixture trees, scripted counters, and a live counter of known power.
 
 mod crosscheck;
+mod known;
+mod ledger;
 mod live;
+mod namespace;
 mod perf;
 mod permissions;
 mod powercap;
