@@ -149,8 +149,9 @@ fn start_fake(program: &Path, root: &Path) -> anyhow::Result<Fake> {
 
 fn start_worker(bitbench: &Path, options: &Options) -> anyhow::Result<Process> {
     let cpu = Cpu::detect();
+    // The best of a family comes first.
     let mut runs = VARIANTS.iter().filter(|v| cpu.require(v.requires).is_ok());
-    let fastest = runs.rfind(|v| v.name.starts_with("i2s"));
+    let fastest = runs.find(|v| v.name.starts_with("i2s"));
     let kernel = match (&options.kernel, fastest) {
         (Some(kernel), _) => kernel.clone(),
         (None, Some(variant)) => variant.name.to_owned(),

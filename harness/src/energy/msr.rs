@@ -88,15 +88,13 @@ fn open(sys: &SysFs, _: &str) -> Result<Box<dyn EnergySource>, Unavailable> {
     }
     if packages.is_empty() {
         let missing = format!("no {}/N/msr", folder.display());
-        return Err(Unavailable::ModuleNotLoaded {
-            missing,
-            module: "msr",
-        });
+        return Err(rapl::nothing(sys, missing, "msr"));
     }
     for (package, cpu) in &packages {
         let path = folder.join(cpu.to_string()).join("msr");
         let (device, tick) = open_device(sys, &path, &registers).map_err(|fault| match fault {
             ReadFault::Denied => Unavailable::MsrDenied { path: path.clone() },
+            ReadFault::Gone => rapl::nothing(sys, format!("no {}", path.display()), "msr"),
             fault => Unavailable::Broken {
                 path: path.clone(),
                 fault,

@@ -1,6 +1,6 @@
 //! Energy from a live fake counter of known power, through the whole tool.
 
-use crate::support::{Bench, Running, Suite, runs_here, samples, samples_of, skip};
+use crate::support::{Bench, Ran, Running, Suite, runs_here, samples, samples_of, skip};
 use bitbench_reports::record::{Energy, EnergySourceInfo, Phase, Provenance, Sample};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -268,6 +268,37 @@ fn a_suite_that_requires_energy_measures_nothing_without_it() {
             .says(&["mine", "needs energy counters"]);
     }
     assert!(!bench.has("bitbench-results") && !bench.has("out"));
+}
+
+#[test]
+fn a_source_that_was_named_has_no_stand_in() {
+    let bench = Bench::beside();
+    let preferred = Suite {
+        energy: "preferred",
+        ..suite()
+    };
+    bench.suite(&preferred);
+    let fake = Fake::start(60_000_000);
+    let with = |energy: &str| {
+        let root = fake.root().display();
+        bench.run(&format!(
+            "run --suite mine.toml --list --sysfs-root {root} {energy}"
+        ))
+    };
+    let shows = |ran: Ran, word: &str| assert!(ran.out.contains(word), "{}", ran.out);
+    shows(with("").expect(0), "energy: powercap");
+    shows(with("--energy powercap").expect(0), "energy: powercap");
+    with("--energy battery")
+        .expect(3)
+        .says(&["--energy battery: battery: no battery of the machine"]);
+    shows(
+        with("--energy off").expect(0),
+        "energy: unavailable - not asked for (--energy off)",
+    );
+    let root = fake.root().display();
+    let doctor = |energy| bench.run(&format!("doctor --sysfs-root {root} --energy {energy}"));
+    shows(doctor("powercap").expect(0), "  powercap     chosen");
+    shows(doctor("hwmon").expect(3), "no known power sensor");
 }
 
 #[test]
