@@ -4,6 +4,7 @@ mod crosscheck;
 mod known;
 mod ledger;
 mod live;
+mod meters;
 mod namespace;
 mod perf;
 mod permissions;
