@@ -1,7 +1,7 @@
 //! `bitbench perplexity`: how well a model predicts a text.
 
 use super::text::TextArguments;
-use super::{Code, CommandError, choose_head, choose_kernel};
+use super::{Code, CommandError, choose_head, choose_kernel, tell_notes};
 use crate::{host, likelihood, models, pair, progress};
 use anyhow::{Context, anyhow};
 use bitbench_engine::cpu::Cpu;
@@ -70,6 +70,7 @@ pub fn perplexity(arguments: &Arguments) -> Result<Code, CommandError> {
     let cpu = Cpu::detect();
     let opened =
         models::open(&arguments.model, arguments.ternarize).map_err(CommandError::usage)?;
+    tell_notes(&opened.model);
     let ternary = models::not_ternary(&opened.model).is_none();
     let kernel = choose_kernel(arguments.kernel.as_deref(), ternary, &cpu)?;
     let head = choose_head(arguments.head.as_deref())?;

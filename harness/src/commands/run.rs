@@ -108,6 +108,7 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
         shortest_energy_window: meter.shortest_window(),
     };
     let plan = plan::expand(&loaded, &choices, &machine).map_err(CommandError::usage)?;
+    plan.notes.iter().for_each(|note| tell!("note: {note}"));
     if arguments.list {
         print_plan(&plan, &energy);
         return Ok(Code::Done);

@@ -1,7 +1,7 @@
 //! `bitbench verify`: whether every kernel variant gives a model's own answer here.
 
 use super::text::TextArguments;
-use super::{Code, CommandError};
+use super::{Code, CommandError, tell_notes};
 use crate::verify::{self, Expected, Finding, Measured};
 use crate::{host, models, pair, progress};
 use anyhow::{Context, anyhow};
@@ -64,6 +64,7 @@ pub fn verify(arguments: &Arguments) -> Result<Code, CommandError> {
     let opened =
         models::open(&arguments.model, arguments.ternarize).map_err(CommandError::usage)?;
     let model = &opened.model;
+    tell_notes(model);
     let mut tokens = arguments.text.tokens(&opened)?.ids;
     let most = model.config.context_length.min(arguments.tokens as usize);
     tokens.truncate(most);

@@ -89,6 +89,8 @@ pub struct Plan {
     pub cold_start: bool,
     /// Predicted time of the whole run.
     pub predicted_s: f64,
+    /// What was decided about model files that they do not say themselves, each with the model as it was asked for.
+    pub notes: Vec<String>,
 }
 
 /// How long a warm-up takes.
@@ -202,8 +204,16 @@ pub fn expand(
         limit_s: suite.round_limit_s + if with_energy { extra_s } else { 0.0 },
     };
     let mut jobs: Vec<PlannedJob> = Vec::new();
+    let mut notes: Vec<String> = Vec::new();
     for case in cases(loaded, choices)? {
         let mut subject = subject::resolve(&shapes, &case.model)?;
+        for note in &subject.notes {
+            let note = format!("{}: {note}", case.model);
+            // A model may be in several cases.
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
         // Two files of one name, or a file with the name of a shape: the path tells them apart.
         if jobs
             .iter()
@@ -269,6 +279,7 @@ pub fn expand(
         cold_start: choices.cold_start,
         predicted_s,
         jobs,
+        notes,
     })
 }
 

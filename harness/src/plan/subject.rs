@@ -12,6 +12,8 @@ pub(super) struct Subject {
     pub(super) name: String,
     pub(super) config: Config,
     pub(super) tied_head: bool,
+    /// What was decided about a file that it does not say itself.
+    pub(super) notes: Vec<String>,
     pub(super) kind: SubjectKind,
 }
 
@@ -52,6 +54,7 @@ pub(super) fn resolve(shapes: &[Shape], name: &str) -> Result<Subject, PlanError
             name: shape.name.clone(),
             config: shape.config()?,
             tied_head: shape.tied_head,
+            notes: Vec::new(),
             kind: SubjectKind::Shape(Box::new(shape.clone())),
         });
     }
@@ -76,6 +79,7 @@ pub(super) fn resolve(shapes: &[Shape], name: &str) -> Result<Subject, PlanError
     Ok(Subject {
         name: stem,
         tied_head: opened.model.head.is_none(),
+        notes: opened.model.notes,
         config: opened.model.config,
         kind: SubjectKind::File {
             path: path.to_owned(),

@@ -73,6 +73,17 @@ fn what_a_file_does_not_say_is_said() {
         model.display()
     );
     bench.run(&run).expect(0).says(&["note: ", "blocks of 128"]);
+
+    // Once for each model, however often it is measured.
+    bench.suite(&Suite::default());
+    let other = bench.path().join("other.gguf");
+    fs::copy(&model, &other).unwrap();
+    let ran = bench.run(&format!(
+        "run --suite mine.toml --list --model {0} --model {0} --model other.gguf",
+        model.display()
+    ));
+    let ran = ran.expect(0).says(&["note: other.gguf: I2_S weights"]);
+    assert_eq!(ran.err.matches("blocks of 128").count(), 2, "{}", ran.err);
 }
 
 #[test]
