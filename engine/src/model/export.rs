@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::formats::{HALF, TensorFormat};
 use super::gguf::{Gguf, GgufFile, I2_S_BLOCK, WriteError};
 use super::{Architecture, Config, Layer, Model, Pooling, RopePairing};
+use crate::tokenizer::GgufTokenizer;
 use crate::weights::{DenseMatrix, DenseRows, LinearWeights, TernaryMatrix, TernaryRows};
 
 /// Keys that say how a file is stored, which a copy says anew.
@@ -32,6 +33,19 @@ impl Model {
         name: &str,
         format: &'static TensorFormat,
     ) -> Result<GgufFile<'_>, WriteError> {
+        self.to_gguf_with(name, format, None)
+    }
+
+    /// As [`Model::to_gguf`], with a tokenizer.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn to_gguf_with(
+        &self,
+        name: &str,
+        format: &'static TensorFormat,
+        tokenizer: Option<&GgufTokenizer>,
+    ) -> Result<GgufFile<'_>, WriteError> {
         let mut file = GgufFile::new();
         let family = self.config.architecture;
         let architecture = family.gguf_name().ok_or_else(|| WriteError::NoName {
@@ -48,7 +62,10 @@ impl Model {
             };
             file.u32(&format!("{architecture}.pooling_type"), number);
         }
-        file.string("tokenizer.ggml.model", "no_vocab");
+        match tokenizer {
+            Some(tokenizer) => tokenizer.add_to(&mut file),
+            None => file.string("tokenizer.ggml.model", "no_vocab"),
+        }
 
         let half = |matrix: &DenseMatrix| LinearWeights::Dense(matrix.clone());
         file.matrix("token_embd.weight", &half(&self.embedding), HALF)?;

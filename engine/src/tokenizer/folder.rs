@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::json::{Library, named};
+use super::json::{Library, Parts, named};
 use super::{END_TEXTS, Ends, Tokenizer, TokenizerError, Words};
 use crate::model::huggingface::json::read_bytes;
 
@@ -41,6 +41,12 @@ pub(super) fn read(folder: &Path, path: &Path) -> Result<Tokenizer, TokenizerErr
         eos,
         ends: Ends::of(ends.into_iter()),
     })
+}
+
+/// Reads what the library does not tell of a file that it has read.
+pub(super) fn parts(path: &Path) -> Result<Parts, TokenizerError> {
+    let bytes = read_bytes(path, LARGEST_TOKENIZER).map_err(|error| damaged(path, &error))?;
+    serde_json::from_slice(&bytes).map_err(|error| damaged(path, &error))
 }
 
 /// A file of its own, or a key of tokenizer_config.json: a text, or a list of named ones of which the default is meant.

@@ -3,6 +3,8 @@
 
 mod bpe;
 mod byte_level;
+#[cfg_attr(not(feature = "tokenizer-json"), path = "export/none.rs")]
+mod export;
 #[cfg(feature = "tokenizer-json")]
 mod folder;
 mod gguf;
@@ -17,6 +19,7 @@ mod vocabulary;
 use std::path::{Path, PathBuf};
 
 use crate::model::gguf::Gguf;
+pub use export::GgufTokenizer;
 use gguf::Native;
 pub use stream::TextStream;
 
@@ -62,6 +65,14 @@ pub enum TokenizerError {
     /// The pattern that splits a text into words failed on it.
     #[error("the text cannot be split into words: {0}")]
     Split(#[from] Box<fancy_regex::Error>),
+    /// A GGUF file has no words for what the tokenizer does.
+    #[error("{path}: a GGUF file cannot hold this tokenizer: {detail}")]
+    Inexpressible {
+        /// The file that was read.
+        path: PathBuf,
+        /// What has no place in a file.
+        detail: String,
+    },
     /// The library that reads tokenizer.json found no tokens for the text.
     #[error("no tokens for this text: {0}")]
     Library(String),

@@ -72,6 +72,32 @@ static PRE_TOKENIZERS: &[PreTokenizer] = &[
     },
 ];
 
+/// [`GPT2`], as published.
+#[cfg(feature = "tokenizer-json")]
+pub(super) const GPT2_PUBLISHED: &str =
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+
+/// The first name of the rule that splits by these patterns, each as published, one after the other.
+#[cfg(feature = "tokenizer-json")]
+pub(super) fn named(published: &[&str]) -> Option<&'static str> {
+    let is_same = |ours: &str, published: &str| {
+        let without_spaces = published.strip_suffix(r"|\s+(?!\S)|\s+");
+        match without_spaces {
+            Some(rest) => ours.strip_suffix(r"|\s+") == Some(rest),
+            None => ours == published,
+        }
+    };
+    let rule = PRE_TOKENIZERS.iter().find(|rule| {
+        rule.patterns.len() == published.len()
+            && rule
+                .patterns
+                .iter()
+                .zip(published)
+                .all(|(ours, published)| is_same(ours, published))
+    })?;
+    rule.names.first().copied()
+}
+
 /// The rule that a file names; `default` where it names none.
 pub(super) fn of(source: &Source<'_>) -> Result<&'static PreTokenizer, TokenizerError> {
     let name = match source.get("pre") {

@@ -7,11 +7,11 @@ use super::byte_level::ByteTable;
 use super::gguf::Source;
 
 /// Kinds of token (`tokenizer.ggml.token_type`, ggml `docs/gguf.md`).
-const NORMAL: u8 = 1;
-const UNKNOWN: u8 = 2;
-const CONTROL: u8 = 3;
-const USER_DEFINED: u8 = 4;
-const BYTE: u8 = 6;
+pub(super) const NORMAL: u8 = 1;
+pub(super) const UNKNOWN: u8 = 2;
+pub(super) const CONTROL: u8 = 3;
+pub(super) const USER_DEFINED: u8 = 4;
+pub(super) const BYTE: u8 = 6;
 
 #[derive(Debug)]
 pub(super) struct Vocabulary {
@@ -137,7 +137,7 @@ fn is_special(kind: u8) -> bool {
 }
 
 /// The byte that `<0x41>` stands for.
-fn parse_byte(text: &str) -> Option<u8> {
+pub(super) fn parse_byte(text: &str) -> Option<u8> {
     let hex = text.strip_prefix("<0x")?.strip_suffix('>')?;
     u8::from_str_radix(hex, 16).ok().filter(|_| hex.len() == 2)
 }

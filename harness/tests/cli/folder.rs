@@ -107,6 +107,59 @@ fn text_and_chat_come_from_a_folder() {
 }
 
 #[test]
+#[cfg(feature = "tokenizer-json")]
+fn a_converted_folder_keeps_its_tokenizer_if_a_file_can_hold_it() {
+    let bench = Bench::beside();
+    folder(&bench);
+    add_tokenizer(&bench);
+    let template = "{% for m in messages %}{{ m.role[0] }}{{ m.content }}{% endfor %}a";
+    bench.file(
+        "net.v1/tokenizer_config.json",
+        json!({"bos_token": "<s>", "eos_token": "</s>", "chat_template": template}).to_string(),
+    );
+    let convert = || {
+        bench
+            .run("model convert net.v1 net.gguf --to i2_s --force")
+            .expect(0)
+    };
+    let ran = convert();
+    assert!(
+        ran.out.contains("the tokenizer of the folder"),
+        "{}",
+        ran.out
+    );
+    for options in [
+        "--prompt Hi",
+        "--prompt Hi</s>é",
+        "--prompt Hi --chat --system Be",
+    ] {
+        let [folder, file] = ["net.v1", "net.gguf"].map(|model| {
+            let run = format!("generate --model {model} --max-tokens 4 --json {options}");
+            let found = generated(&bench.run(&run).expect(0));
+            [
+                found["prompt_ids"].clone(),
+                found["ids"].clone(),
+                found["text"].clone(),
+            ]
+        });
+        assert_eq!(folder, file, "{options}");
+    }
+
+    // This one finds a token only where a space is before it, of which a file has no word.
+    let tokenizer = bench.read("net.v1/tokenizer.json");
+    let tokenizer = tokenizer.replace("\"single_word\":false", "\"single_word\":true");
+    bench.file("net.v1/tokenizer.json", tokenizer);
+    let ran = convert().says(&["the tokenizer is left out", "tokenizer.json", "</s>"]);
+    assert!(ran.out.contains("it has no tokenizer"), "{}", ran.out);
+    bench
+        .run("generate --model net.gguf --prompt Hi")
+        .expect(2)
+        .says(&["no tokenizer"]);
+    bench.file("net.v1/tokenizer.json", "{");
+    convert().says(&["the tokenizer is left out", "damaged"]);
+}
+
+#[test]
 fn a_folder_runs_under_its_whole_name_and_the_hash_of_its_files() {
     let bench = Bench::beside();
     folder(&bench);

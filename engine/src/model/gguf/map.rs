@@ -20,6 +20,7 @@ enum Bytes {
     Mapped(Mmap),
     /// Part of the program; or none, for a file of no bytes, which the system does not map.
     Static(&'static [u8]),
+    Held(Vec<u8>),
 }
 
 impl MappedFile {
@@ -71,6 +72,14 @@ impl MappedFile {
         }
     }
 
+    /// Bytes that were made here, under a name for messages.
+    pub(super) fn from_bytes(name: &Path, bytes: Vec<u8>) -> Self {
+        MappedFile {
+            path: name.to_owned(),
+            bytes: Bytes::Held(bytes),
+        }
+    }
+
     pub(in super::super) fn path(&self) -> &Path {
         &self.path
     }
@@ -83,6 +92,7 @@ impl Deref for MappedFile {
         match &self.bytes {
             Bytes::Mapped(map) => map,
             Bytes::Static(bytes) => bytes,
+            Bytes::Held(bytes) => bytes,
         }
     }
 }

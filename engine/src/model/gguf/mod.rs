@@ -108,6 +108,14 @@ impl Gguf {
         Self::read(MappedFile::from_static(name.as_ref(), bytes))
     }
 
+    /// Checks, as [`Gguf::open`] does, a file that is held in memory. Messages call it `name`.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn from_bytes(name: impl AsRef<Path>, bytes: Vec<u8>) -> Result<Gguf, LoadError> {
+        Self::read(MappedFile::from_bytes(name.as_ref(), bytes))
+    }
+
     fn read(file: MappedFile) -> Result<Gguf, LoadError> {
         let shards = split::open_all(Shard::read(file)?)?;
         let mut tensors = Vec::with_capacity(shards.iter().map(|shard| shard.tensors.len()).sum());

@@ -42,15 +42,33 @@ struct Model {
 /// Two tokens; files before version 0.20 have a space between them.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Merge {
+pub(super) enum Merge {
     Spaced(String),
     Pair(String, String),
+}
+
+impl Merge {
+    /// The two, if there are two.
+    pub(super) fn pair(&self) -> Option<(&str, &str)> {
+        match self {
+            Merge::Spaced(text) => text.split_once(' '),
+            Merge::Pair(left, right) => Some((left, right)),
+        }
+    }
 }
 
 /// What is wrong with a file, or why it is not supported.
 pub(super) enum Fault {
     Damaged(String),
     Unsupported(String),
+}
+
+impl Fault {
+    pub(super) fn detail(self) -> String {
+        match self {
+            Fault::Damaged(detail) | Fault::Unsupported(detail) => detail,
+        }
+    }
 }
 
 /// Tokens that are put around a text.
@@ -106,11 +124,7 @@ impl Model {
         };
         let mut joined = String::new();
         for (at, merge) in merges.iter().enumerate() {
-            let pair = match merge {
-                Merge::Spaced(text) => text.split_once(' '),
-                Merge::Pair(left, right) => Some((left.as_str(), right.as_str())),
-            };
-            let is_known = pair.is_some_and(|(left, right)| {
+            let is_known = merge.pair().is_some_and(|(left, right)| {
                 joined.clear();
                 joined.extend([left, right]);
                 [left, right, &joined]
@@ -182,7 +196,7 @@ fn kind(step: &Value) -> Result<&str, Fault> {
 }
 
 /// The steps of a part, those of sequences one by one.
-fn steps(part: &Option<Value>) -> Result<Vec<&Value>, Fault> {
+pub(super) fn steps(part: &Option<Value>) -> Result<Vec<&Value>, Fault> {
     let mut open: Vec<&Value> = part.iter().filter(|part| !part.is_null()).collect();
     let mut steps = Vec::new();
     let mut met = 0;

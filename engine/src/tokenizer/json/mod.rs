@@ -1,14 +1,17 @@
 //! tokenizer.json, by the library that such files are made with.
 
 mod guard;
+mod parts;
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde_json::Value;
-use tokenizers::Tokenizer;
+use tokenizers::{NormalizedString, Normalizer, Tokenizer};
 
 use super::TokenizerError;
 use guard::{Affixes, Checked, Fault};
+pub(super) use parts::Parts;
 
 /// A character takes at most this many tokens, each of a byte; a text that ends in a broken one after more is meant to.
 const LONGEST_CHARACTER: usize = 4;
@@ -66,6 +69,36 @@ impl Library {
 
     pub(super) fn token(&self, text: &str) -> Option<u32> {
         self.tokenizer.token_to_id(text)
+    }
+
+    /// The tokens of the model, those that were added not among them.
+    pub(super) fn tokens(&self) -> HashMap<String, u32> {
+        self.tokenizer.get_vocab(false)
+    }
+
+    /// The tokens that are found in a text before it is split into words, with whether they are special.
+    pub(super) fn added(&self) -> impl Iterator<Item = (u32, &str, bool)> {
+        let added = self.tokenizer.get_added_vocabulary();
+        let tokens = added.get_added_tokens_decoder().iter();
+        tokens.map(|(id, token)| (*id, token.content.as_str(), token.special))
+    }
+
+    /// Whether a token is one of those.
+    pub(super) fn is_added(&self, token: u32) -> bool {
+        let added = self.tokenizer.get_added_vocabulary();
+        added.get_added_tokens_decoder().contains_key(&token)
+    }
+
+    /// A text in the form that it is brought to first.
+    pub(super) fn normalized(&self, text: &str) -> String {
+        let mut normalized = NormalizedString::from(text);
+        match self.tokenizer.get_normalizer() {
+            // None of those that the guard lets through fails.
+            Some(normalizer) if normalizer.normalize(&mut normalized).is_ok() => {
+                normalized.get().to_owned()
+            }
+            _ => text.to_owned(),
+        }
     }
 
     pub(super) fn vocab(&self) -> usize {

@@ -8,6 +8,7 @@ use bitbench_engine::model::formats::TensorFormat;
 use bitbench_engine::model::gguf::Gguf;
 use bitbench_engine::model::huggingface::Folder;
 use bitbench_engine::model::{LoadError, LoadOptions, Model};
+use bitbench_engine::tokenizer::GgufTokenizer;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -17,8 +18,9 @@ use std::path::{Path, PathBuf};
   bitbench model convert model.gguf model.I2_S.gguf --to i2_s
 
 Ternary weights are kept exactly, but for a scale that the format rounds, which is said. Of a GGUF file embedding, head, norms,
-tokenizer and all other metadata are copied. Of a folder embedding and head are stored in half precision, and the file has no
-tokenizer.")]
+tokenizer and all other metadata are copied. Of a folder embedding and head are stored in half precision, and the file gets the
+tokenizer of tokenizer.json, if what a file can say gives the same tokens for some texts for each token of it; else it gets none,
+and why is said.")]
 pub struct Arguments {
     /// GGUF file, or folder with config.json and safetensors files
     #[arg(value_name = "IN")]
@@ -73,9 +75,10 @@ pub fn convert(arguments: &Arguments) -> Result<Code, CommandError> {
         tell!("ternarized: quality destroyed");
     }
     tell_notes(&model);
+    let tokenizer = source.tokenizer(&model);
     let file = match &source {
         Source::File(gguf) => model.convert(gguf, arguments.to),
-        Source::Folder(_) => model.to_gguf(&name_of(input), arguments.to),
+        Source::Folder(_) => model.to_gguf_with(&name_of(input), arguments.to, tokenizer.as_ref()),
     };
     let mut file = file
         .with_context(|| format!("{}", input.display()))
@@ -92,7 +95,13 @@ pub fn convert(arguments: &Arguments) -> Result<Code, CommandError> {
     };
     let code = write(&file, out, arguments.force, &network, arguments.to)?;
     if code == Code::Done && matches!(source, Source::Folder(_)) {
-        say!("it has no tokenizer: tools take token ids, no text");
+        match tokenizer {
+            None => say!("it has no tokenizer: tools take token ids, no text"),
+            Some(tokenizer) => say!(
+                "it has the tokenizer of the folder: equal tokens for {} texts",
+                tokenizer.probes()
+            ),
+        }
     }
     Ok(code)
 }
@@ -119,6 +128,24 @@ impl Source {
             Source::Folder(folder) => Model::from_folder(folder, options),
         };
         loaded.map_err(CommandError::usage)
+    }
+
+    /// The tokenizer of a folder for the file to write. Where there can be none, that is told.
+    fn tokenizer(&self, model: &Model) -> Option<GgufTokenizer> {
+        let Source::Folder(folder) = self else {
+            return None;
+        };
+        match GgufTokenizer::from_folder(folder.path(), model.config.vocab) {
+            Ok(tokenizer) => {
+                let notes = tokenizer.iter().flat_map(GgufTokenizer::notes);
+                notes.for_each(|note| tell!("note: {note}"));
+                tokenizer
+            }
+            Err(error) => {
+                tell!("the tokenizer is left out: {error}");
+                None
+            }
+        }
     }
 
     /// Whether the metadata has this key.

@@ -277,6 +277,20 @@ impl<'a> GgufFile<'a> {
         })
     }
 
+    /// The bytes of a file with this metadata and no tensors.
+    pub fn without_tensors(&self) -> Vec<u8> {
+        let metadata_only = GgufFile {
+            entries: self.entries,
+            metadata: self.metadata.clone(),
+            ..GgufFile::default()
+        };
+        let mut bytes = metadata_only.head();
+        while !(bytes.len() as u64).is_multiple_of(DEFAULT_ALIGNMENT) {
+            bytes.push(0);
+        }
+        bytes
+    }
+
     /// All that comes before the data.
     fn head(&self) -> Vec<u8> {
         let mut head = b"GGUF".to_vec();
