@@ -1,7 +1,7 @@
 //! The record file of a run while it is written: each line is whole and in the system's hands before the next step.
 
 use bitbench_reports::record::{
-    FILE_NAME, Job, JobOutcome, Outcome, Place, ReadError, Record, Records, Run,
+    FILE_NAME, Job, JobOutcome, Outcome, Place, ReadError, Record, Records, Run, unlike,
 };
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -234,21 +234,15 @@ fn difference(stored: &Run, planned: &Run) -> Option<String> {
             stored.bitbench == planned.bitbench,
         ),
         ("the suite", stored.suite == planned.suite),
-        (
-            "the CPU",
-            stored.host.cpu == planned.host.cpu && stored.host.features == planned.host.features,
-        ),
-        (
-            "the number of cores",
-            stored.host.physical_cores == planned.host.physical_cores,
-        ),
         ("the energy source", same_energy(stored, planned)),
         ("the list of jobs", ids(stored) == ids(planned)),
     ];
-    checks
-        .into_iter()
-        .find(|(_, same)| !same)
-        .map(|(what, _)| what.to_owned())
+    let of_run = checks.into_iter().find(|(_, same)| !same);
+    of_run.map(|(what, _)| what.to_owned()).or_else(|| {
+        // Rows of unlike machines are never joined.
+        let unlike = unlike(&stored.host, &planned.host);
+        (!unlike.is_empty()).then(|| format!("the machine ({})", unlike.join("; ")))
+    })
 }
 
 fn same_energy(stored: &Run, planned: &Run) -> bool {

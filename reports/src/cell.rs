@@ -2,6 +2,7 @@
 
 use crate::columns::Row;
 use crate::compare::Against;
+use crate::disturbance::{self, Around};
 use crate::round::{Reading, Round};
 use crate::summary::Figure;
 
@@ -63,6 +64,20 @@ impl Cell {
     pub fn measured(row: &Row, unit: f64, reading: fn(&Round) -> &Reading) -> Cell {
         match row.summary.figure(reading) {
             Ok(figure) => Cell::figure(&figure, unit, None),
+            Err(reason) => Cell::Missing(reason),
+        }
+    }
+
+    /// The same for a figure of one window: marked where something else ran or slowed the CPU meanwhile.
+    pub fn of_window(
+        row: &Row,
+        reading: fn(&Round) -> &Reading,
+        around: fn(&Round) -> &Around,
+    ) -> Cell {
+        match row.summary.figure(reading) {
+            Ok(figure) => {
+                Cell::figure(&figure, 1.0, disturbance::mark(&row.summary.rounds, around))
+            }
             Err(reason) => Cell::Missing(reason),
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! A run appends [`record::Record`] lines to `records.jsonl`; nothing else is stored. Every table and page is a function of
 //! those lines: [`round`] reduces one round to one number of each kind, [`summary`] turns rounds into figures with a spread,
-//! [`compare`] joins each row to its baseline, [`columns`] says what a table shows, and [`render`] writes it.
+//! [`disturbance`] says what touched them, [`compare`] joins each row to its baseline, [`columns`] says what a table shows,
+//! and [`render`] writes it.
 //! [`roofline`] is apart: the limits of a machine, measured by a command of their own. So is [`modelled`]: energy that nobody
 //! measured, never in a report.
 #![forbid(unsafe_code)]
@@ -10,6 +11,7 @@
 mod cell;
 pub mod columns;
 pub mod compare;
+pub mod disturbance;
 pub mod modelled;
 pub mod record;
 pub mod render;

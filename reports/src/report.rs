@@ -2,6 +2,7 @@
 
 use crate::columns::Row;
 use crate::compare::{Against, compare};
+use crate::disturbance;
 use crate::record::{Precision, Record, Records, Resumed, Run};
 use crate::summary::{Ending, Figure, summarise};
 
@@ -123,6 +124,7 @@ impl Report {
                 resumed.at, resumed.bitbench
             ));
         }
+        notes.extend(disturbance::validity(&self.rows));
         if self.rounds() == 1 {
             notes.push("one round: no figure has a spread".to_owned());
         }

@@ -4,6 +4,7 @@
 //! and the spread of a figure is the spread over rounds. A round that was resumed has lines from several processes: of each
 //! phase, the newest process that finished it counts, and of several windows of a phase in one process the last.
 
+use crate::disturbance::Around;
 use crate::record::{
     ColdStart, Energy, Job, Loaded, Memory, Phase, Place, Provenance, Sample, WindowEnergy,
 };
@@ -72,6 +73,10 @@ pub struct Round {
     pub decode_energy: PhaseEnergy,
     /// Energy of the window of whole requests.
     pub request_energy: PhaseEnergy,
+    /// What else happened during the prefill window.
+    pub prefill_around: Around,
+    /// What else happened during the decode window.
+    pub decode_around: Around,
 }
 
 /// Energy of one phase in one round.
@@ -175,6 +180,8 @@ impl Round {
             prefill_energy: prefill.map_or_else(PhaseEnergy::default, |s| lines.energy_of(s)),
             decode_energy: decode.map_or_else(PhaseEnergy::default, |s| lines.energy_of(s)),
             request_energy,
+            prefill_around: prefill.map_or_else(Around::default, Around::of),
+            decode_around: decode.map_or_else(Around::default, Around::of),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Samples into figures: one summary for each job of the plan, in its order.
 
+use crate::disturbance;
 use crate::record::{
     EnergySourceInfo, Job, JobOutcome, Loaded, Outcome, Phase, Provenance, Record, Records,
 };
@@ -252,6 +253,7 @@ fn summarise_job(job: &Job, lines: &JobLines<'_>, ending: Ending) -> Summary {
             job.rounds
         ));
     }
+    summary.notes.extend(disturbance::notes(&summary.rounds));
     note_idle(&mut summary);
     note_warm_up(&mut summary);
     summary

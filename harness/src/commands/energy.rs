@@ -65,6 +65,12 @@ impl EnergyArguments {
         }
     }
 
+    /// Every source, and what became of it.
+    pub(super) fn surveyed(&self) -> Result<Vec<Surveyed>, CommandError> {
+        let choice = self.energy.clone().unwrap_or_default();
+        Ok(survey_for(&self.sys()?, &choice))
+    }
+
     /// Prints every source with what it reads or what is in the way; exit code 3 if one was named and cannot be read.
     pub(super) fn print_doctor(&self) -> Result<Code, CommandError> {
         let sys = self.sys()?;

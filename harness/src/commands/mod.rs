@@ -58,7 +58,8 @@ Start with:
   bitbench roofline                           how fast this machine reads and multiplies
 
 Exit codes: 0 done; 1 a job failed inside a finished run, or a kernel is not what it promises; 2 wrong usage or input;
-3 a required energy source is absent; 4 internal error; 130 interrupted.";
+3 a required energy source is absent; 4 internal error; 5 the machine is too noisy (`doctor --require quiet`);
+130 interrupted.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -107,6 +108,8 @@ pub enum Code {
     NoEnergy,
     /// Something that should not happen, such as a full disk.
     Internal,
+    /// The machine is too noisy to compare kernels, and quiet was required.
+    Noisy,
     /// The user stopped it.
     Interrupted,
 }
@@ -119,6 +122,7 @@ impl From<Code> for ExitCode {
             Code::Usage => 2,
             Code::NoEnergy => 3,
             Code::Internal => 4,
+            Code::Noisy => 5,
             Code::Interrupted => 130,
         })
     }

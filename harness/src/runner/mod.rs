@@ -11,11 +11,14 @@ use crate::memory;
 use crate::meter::Meter;
 use crate::plan::{Plan, PlannedJob, positions};
 use crate::progress::Progress;
+use crate::roots::Roots;
+use crate::surroundings::Watch;
 use crate::topology;
 use crate::worker::{LoadedReply, Process, Reply, Request, WindowReply, WorkerError};
 use answers::ReferenceKey;
 use bitbench_reports::record::{
-    Energy, JobOutcome, Loaded, Memory, Outcome, Phase, Place, Record, Sample,
+    CounterReadings, Energy, JobOutcome, Loaded, Memory, Outcome, Phase, Place, Record, Sample,
+    Surroundings,
 };
 use places::Places;
 use rand_pcg::Pcg64Mcg;
@@ -63,6 +66,8 @@ pub struct Runner<'a> {
     vain: HashMap<ReferenceKey, (u32, String)>,
     /// Where the harness itself runs.
     places: Places,
+    /// What else happens during a window.
+    watch: Watch,
     /// When the process started.
     start: Instant,
 }
@@ -78,8 +83,12 @@ struct What<'a> {
     cpus: &'a [u32],
 }
 
-/// What a window gave: the worker's reply, the energy, and when it began in nanoseconds after the start of this process.
-type Window = (WindowReply, Energy, u64);
+/// What a window gave: the worker's reply, the energy, when it began in nanoseconds after the start of this process, and what
+/// else happened.
+type Window = (WindowReply, Energy, u64, Around);
+
+/// What was seen of the system around a window, and of the worker's event counters.
+type Around = (Surroundings, Option<CounterReadings>);
 
 /// Why a round gave no figure, or why the run cannot go on.
 enum Stop {
@@ -129,6 +138,7 @@ impl<'a> Runner<'a> {
             references: HashMap::new(),
             vain: HashMap::new(),
             places: Places::default(),
+            watch: Watch::open(&Roots::machine()),
             start,
         }
     }
@@ -338,6 +348,8 @@ impl<'a> Runner<'a> {
                 "the worker is {name} {version}, not the engine of the plan"
             )));
         }
+        // Before it starts its threads.
+        self.watch.attach(worker.id());
         let request = Request::Load {
             model: planned.source.clone(),
             kernel: what.kernel.to_owned(),
@@ -374,11 +386,13 @@ impl<'a> Runner<'a> {
         limit: Duration,
     ) -> Result<Result<Window, Stop>, WorkerError> {
         let at_ns = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let look = self.watch.look();
         let window = self.meter.begin();
         let reply = worker.ask(request, limit);
         let energy = self.meter.end(window);
+        let around = self.watch.since(&look);
         Ok(match reply? {
-            Reply::Window(reply) => Ok((reply, energy, at_ns)),
+            Reply::Window(reply) => Ok((reply, energy, at_ns, around)),
             other => Err(Stop::Failed(format!(
                 "the worker did not say what it measured: {other:?}"
             ))),
@@ -390,9 +404,9 @@ impl<'a> Runner<'a> {
         place: &Place,
         phase: Phase,
         tokens: u32,
-        (reply, energy, at_ns): Window,
+        (reply, energy, at_ns, around): Window,
     ) -> Result<(), Stop> {
-        let sample = sample(place, phase, tokens, (reply, energy, at_ns))?;
+        let sample = sample(place, phase, tokens, (reply, energy, at_ns, around))?;
         self.journal.append(&Record::Sample(Box::new(sample)))?;
         Ok(())
     }
@@ -404,6 +418,7 @@ impl<'a> Runner<'a> {
         }
         std::thread::sleep(PARK);
         let at_ns = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let look = self.watch.look();
         let window = self.meter.begin();
         let begin = Instant::now();
         let length = Duration::from_secs_f64(self.plan.idle_s);
@@ -414,6 +429,7 @@ impl<'a> Runner<'a> {
         }
         let duration_ns = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let energy = self.meter.end(window);
+        let around = self.watch.since(&look);
         if interrupt::requested() {
             return Err(Stop::Interrupted);
         }
@@ -421,7 +437,7 @@ impl<'a> Runner<'a> {
             durations_ns: vec![duration_ns],
             ..WindowReply::default()
         };
-        self.record(place, Phase::Idle, 0, (reply, energy, at_ns))
+        self.record(place, Phase::Idle, 0, (reply, energy, at_ns, around))
     }
 }
 
@@ -430,7 +446,7 @@ fn sample(
     place: &Place,
     phase: Phase,
     tokens: u32,
-    (reply, energy, at_ns): Window,
+    (reply, energy, at_ns, (surroundings, counters)): Window,
 ) -> Result<Sample, Stop> {
     if reply.durations_ns.is_empty() || reply.durations_ns.contains(&0) {
         return Err(Stop::Failed("the worker measured nothing".to_owned()));
@@ -448,6 +464,8 @@ fn sample(
         token_durations_ns: reply.token_durations_ns,
         digest: reply.digest,
         energy,
+        surroundings: Some(surroundings),
+        counters,
     })
 }
 

@@ -5,6 +5,8 @@
 
 mod damage;
 mod disk;
+mod disturbance;
+mod doctor;
 mod energy;
 mod folder;
 #[path = "../../../engine/tests/support/mod.rs"]
@@ -15,5 +17,6 @@ mod model;
 mod plain_run;
 mod support;
 mod text;
+mod unlike;
 mod usage;
 mod windows;

@@ -18,5 +18,9 @@ pub(super) static COLUMN: Column = Column {
 };
 
 fn cell(row: &Row) -> Cell {
-    Cell::measured(row, 1.0, |round| &round.first_token_ms)
+    Cell::of_window(
+        row,
+        |round| &round.first_token_ms,
+        |round| &round.prefill_around,
+    )
 }

@@ -18,5 +18,5 @@ pub(super) static COLUMN: Column = Column {
 };
 
 fn cell(row: &Row) -> Cell {
-    Cell::measured(row, 1e-6, |round| &round.head_bytes_per_token)
+    Cell::measured(row, 1e6, |round| &round.head_bytes_per_token)
 }

@@ -13,17 +13,25 @@ mod bits_per_weight;
 mod cold_load_seconds;
 mod compute_peak_gop_per_second;
 mod cpus;
+mod decode_cache_misses_per_token;
 mod decode_compute_share_percent;
+mod decode_context_switches;
+mod decode_effective_mhz;
 mod decode_gb_per_second;
+mod decode_instructions_per_cycle;
 mod decode_joules_per_token;
 mod decode_limit;
 mod decode_net_error_percent;
 mod decode_net_joules_per_token;
+mod decode_others_cores;
+mod decode_page_faults_per_token;
 mod decode_speedup;
+mod decode_stolen_cores;
 mod decode_tokens;
 mod decode_tokens_per_second;
 mod decode_tokens_per_second_each;
 mod decode_watts;
+mod decode_worker_cores;
 mod energy_saved_percent;
 mod engine;
 mod file_mb;
@@ -187,4 +195,12 @@ pub static COLUMNS: &[&Column] = &[
     &prefill_compute_share_percent::COLUMN,
     &decode_compute_share_percent::COLUMN,
     &decode_limit::COLUMN,
+    &decode_worker_cores::COLUMN,
+    &decode_others_cores::COLUMN,
+    &decode_stolen_cores::COLUMN,
+    &decode_page_faults_per_token::COLUMN,
+    &decode_context_switches::COLUMN,
+    &decode_instructions_per_cycle::COLUMN,
+    &decode_effective_mhz::COLUMN,
+    &decode_cache_misses_per_token::COLUMN,
 ];

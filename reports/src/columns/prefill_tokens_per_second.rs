@@ -18,5 +18,9 @@ pub(super) static COLUMN: Column = Column {
 };
 
 fn cell(row: &Row) -> Cell {
-    Cell::measured(row, 1.0, |round| &round.prefill_tokens_per_second)
+    Cell::of_window(
+        row,
+        |round| &round.prefill_tokens_per_second,
+        |round| &round.prefill_around,
+    )
 }

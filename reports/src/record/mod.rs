@@ -3,16 +3,24 @@
 //! A record holds what was read (durations, counter values, bytes); figures such as tokens/s or J/token are derived when a
 //! report is made. Unknown is never zero: what could not be measured is absent or carries a reason.
 
+mod counters;
 mod energy;
+mod host;
 mod read;
 mod shape;
+mod surroundings;
 
+pub use counters::{Count, CounterReadings};
 pub use energy::{
     DomainEnergy, DomainInfo, DomainKind, Energy, EnergySourceInfo, MeasuredMicrojoules,
     Provenance, WindowEnergy,
 };
+pub use host::{
+    CacheInfo, CoreKind, Hardware, Host, Limits, MemoryNode, Moment, Settings, alike, unlike,
+};
 pub use read::{ReadError, Records};
 pub use shape::NetworkShape;
+pub use surroundings::{Surroundings, TICK_NS};
 
 use serde::{Deserialize, Serialize};
 
@@ -85,39 +93,6 @@ pub struct SuiteInfo {
     pub hash: String,
     /// Whether the shortened form was asked for (`--quick`).
     pub quick: bool,
-}
-
-/// The machine a run was made on. A field that could not be read is absent, never guessed.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Host {
-    /// CPU model name.
-    pub cpu: Option<String>,
-    /// Target architecture, such as `x86_64`.
-    pub arch: String,
-    /// Instruction-set features the engine knows and this process may use, such as `avx2`.
-    pub features: Vec<String>,
-    /// Physical cores this process may use.
-    pub physical_cores: u32,
-    /// Hardware threads this process may use.
-    pub logical_cpus: u32,
-    /// Installed memory in bytes.
-    pub memory_bytes: Option<u64>,
-    /// Size of the last-level cache in bytes.
-    pub last_level_cache_bytes: Option<u64>,
-    /// Operating system and kernel release.
-    pub os: Option<String>,
-    /// Microcode revision.
-    pub microcode: Option<String>,
-    /// Frequency governor of the first CPU.
-    pub governor: Option<String>,
-    /// Transparent huge page mode.
-    pub transparent_huge_pages: Option<String>,
-    /// Hypervisor or container the process runs under, where one was seen.
-    pub virtualisation: Option<String>,
-    /// Load average over one minute, in hundredths, when the run started.
-    pub load_centi: Option<u32>,
-    /// Instruction set that everything but the linear layers (attention, norms, head) runs on, the same in every row.
-    pub shared_isa: String,
 }
 
 /// One combination to be measured: a model on a kernel with a number of threads.
@@ -339,6 +314,12 @@ pub struct Sample {
     pub digest: Option<String>,
     /// Energy of the window.
     pub energy: Energy,
+    /// What else happened meanwhile; absent where nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub surroundings: Option<Surroundings>,
+    /// What event counters of the worker said; absent where none were tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counters: Option<CounterReadings>,
 }
 
 /// What a worker's memory looked like after its last window, read from outside.

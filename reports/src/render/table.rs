@@ -292,7 +292,7 @@ pub(super) fn host(host: &Host) -> Vec<(&'static str, String)> {
             format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
         })
     };
-    vec![
+    let mut lines = vec![
         ("CPU", known(&host.cpu)),
         (
             "cores",
@@ -327,5 +327,22 @@ pub(super) fn host(host: &Host) -> Vec<(&'static str, String)> {
                 format!("{:.2}", f64::from(load) / 100.0)
             }),
         ),
-    ]
+    ];
+    // The rest of what stays, as far as the record has it.
+    let shown = [
+        "CPU",
+        "architecture",
+        "microcode",
+        "CPU features",
+        "physical cores for this process",
+        "hardware threads for this process",
+        "operating system",
+        "hypervisor or container",
+        "frequency governor",
+        "transparent huge pages",
+    ];
+    let rest = host.stable_facts().into_iter();
+    let rest = rest.filter(|(name, _)| !shown.contains(name));
+    lines.extend(rest.map(|(name, fact)| (name, plain(&fact))));
+    lines
 }

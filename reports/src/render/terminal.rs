@@ -3,6 +3,7 @@
 use super::table;
 use super::text::{Shown, plain, wrap};
 use crate::columns::{COLUMNS, Column, Kind, Row};
+use crate::disturbance::DISTURBED;
 use crate::report::Report;
 use comfy_table::{Attribute, CellAlignment, Color, Table};
 
@@ -222,6 +223,7 @@ fn cut(shown: &Shown) -> String {
         Some("baseline") => line.push_str(" base"),
         Some("ternarized") => line.push_str(TERNARIZED),
         Some("simulated") => line.push_str(" sim"),
+        Some(DISTURBED) => line.push_str(" !"),
         Some(other) => line.push_str(&format!(" ({other})")),
     }
     line

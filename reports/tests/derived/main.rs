@@ -1,5 +1,6 @@
 //! What is derived from a stored run: figures, comparisons, tables and pages.
 
+mod disturbance;
 mod golden;
 mod summary;
 mod support;

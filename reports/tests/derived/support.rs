@@ -135,6 +135,7 @@ pub(crate) fn run(energy: EnergySourceInfo) -> Run {
             virtualisation: None,
             load_centi: Some(12),
             shared_isa: "avx2".to_owned(),
+            ..Host::default()
         },
         energy,
         jobs,
@@ -260,6 +261,8 @@ pub(crate) fn round(source: &EnergySourceInfo, job: &Job, round: u32, process: u
             token_durations_ns: Vec::new(),
             digest: (tokens > 0).then(|| format!("blake3:{}", job.model.name)),
             energy: energy(source, seconds.iter().sum(), watts),
+            surroundings: None,
+            counters: None,
             durations_ns,
         }))
     };
