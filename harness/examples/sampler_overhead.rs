@@ -177,6 +177,7 @@ fn start_worker(bitbench: &Path, options: &Options) -> anyhow::Result<Process> {
         sequences: 1,
         cpus,
         positions: PROMPT + TOKENS,
+        burn_percent: None,
     };
     worker.ask(&load, LIMIT)?;
     Ok(worker)

@@ -193,6 +193,11 @@ impl Journal {
         ))
     }
 
+    /// The record file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Appends one line. It is written with one call, so that a kill tears at most the last line.
     ///
     /// # Errors
@@ -236,6 +241,8 @@ fn difference(stored: &Run, planned: &Run) -> Option<String> {
         ("the suite", stored.suite == planned.suite),
         ("the energy source", same_energy(stored, planned)),
         ("the list of jobs", ids(stored) == ids(planned)),
+        ("the budget", stored.budget == planned.budget),
+        ("the order of its rounds", stored.design == planned.design),
     ];
     let of_run = checks.into_iter().find(|(_, same)| !same);
     of_run.map(|(what, _)| what.to_owned()).or_else(|| {

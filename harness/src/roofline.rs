@@ -1,13 +1,13 @@
 //! Measures what the machine allows: plain reads from memory and caches, and multiply-adds in registers.
 //!
-//! Every limit with every number of threads is a task. A round runs each task once, in a random order, so that a machine that
+//! Every limit with every number of threads is a task. A round runs each task once, in an order that the seed gives, so that a machine that
 //! gets slower for a while does so for all of them.
 
-use crate::runner::order;
 use bitbench_engine::cpu::{Cpu, Unsupported};
 use bitbench_engine::kernels::PackError;
 use bitbench_engine::limits::{PEAKS, Peak, ReadSet, Reader};
 use bitbench_engine::threads::Pool;
+use bitbench_reports::design::row;
 use bitbench_reports::roofline::{Cache, Limit, LimitKind, Sample};
 use std::io;
 use std::time::{Duration, Instant};
@@ -162,7 +162,7 @@ pub fn measure(
         }
     }
     for round in 0..rounds {
-        for index in order(seed, round, tasks.len()) {
+        for index in row(seed, 0, round, tasks.len()) {
             let task = &tasks[index];
             limits[task.limit].samples.push(run(task)?);
         }

@@ -3,7 +3,9 @@
 use crate::columns::Row;
 use crate::compare::Against;
 use crate::disturbance::{self, Around};
+use crate::paired::Paired;
 use crate::round::{Reading, Round};
+use crate::stats::{Interval, RatioOfMedians};
 use crate::summary::Figure;
 
 /// What one column says of one row.
@@ -18,7 +20,7 @@ pub enum Cell {
     },
     /// A number in the unit of the column.
     Number {
-        /// The number, or the median over rounds.
+        /// The number, the median over rounds, or the estimate from pairs of rounds.
         value: f64,
         /// The spread over rounds of a measured figure.
         spread: Option<Spread>,
@@ -40,6 +42,10 @@ pub struct Spread {
     pub max: f64,
     /// How many rounds.
     pub n: usize,
+    /// Of a ratio: its exact interval, where there are rounds enough for one.
+    pub interval: Option<Interval>,
+    /// Of a ratio: the same from the medians of both rows.
+    pub of_medians: Option<RatioOfMedians>,
 }
 
 impl Cell {
@@ -99,7 +105,7 @@ impl Cell {
                 spread: None,
                 mark: Some("baseline"),
             },
-            Against::Baseline { figure, .. } => Cell::figure(figure, 1.0, None),
+            Against::Baseline { figure, .. } => Cell::paired(figure),
             Against::Missing(reason) => Cell::Missing(reason.clone()),
         }
     }
@@ -112,8 +118,25 @@ impl Cell {
                 min: figure.min / unit,
                 max: figure.max / unit,
                 n: figure.n,
+                interval: None,
+                of_medians: None,
             }),
             mark,
+        }
+    }
+
+    fn paired(paired: &Paired) -> Cell {
+        Cell::Number {
+            value: paired.estimate,
+            spread: Some(Spread {
+                mad: paired.mad,
+                min: paired.min,
+                max: paired.max,
+                n: paired.n,
+                interval: paired.interval.ok(),
+                of_medians: paired.of_medians,
+            }),
+            mark: None,
         }
     }
 }

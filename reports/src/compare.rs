@@ -1,12 +1,14 @@
 //! Each row joined to its baseline: the fastest half-precision row of the same model, head, threads and sizes.
 //!
 //! The baseline is chosen for each phase by itself, so that neither phase is held against a kernel that is slow at it. Ratios
-//! are formed round by round, because the rounds of a run are interleaved and what disturbs one round disturbs both rows of
-//! it; the figure is the median of those ratios.
+//! are formed round by round, because the contenders of a round run one right after the other and what disturbs one disturbs
+//! the next; see [`crate::paired`].
 
+use crate::design::compete;
+use crate::paired::Paired;
 use crate::record::{Precision, Provenance};
 use crate::round::{Reading, Round};
-use crate::summary::{Figure, Summary};
+use crate::summary::Summary;
 
 /// One row held against its baseline.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,32 +34,33 @@ pub enum Against {
         job: String,
         /// Kernel of that job.
         kernel: String,
-        /// Median and spread over the rounds that both have.
-        figure: Figure,
+        /// From the rounds that both have.
+        figure: Paired,
     },
     /// It could not be compared, and why.
     Missing(String),
 }
 
-/// Compares every row to its baseline.
-pub fn compare(summaries: &[Summary]) -> Vec<Comparison> {
+/// Compares every row to its baseline. `seed` is that of the bootstrap intervals.
+pub fn compare(summaries: &[Summary], seed: u64) -> Vec<Comparison> {
     let of_row = |row: &Summary| {
         let prefill_baseline = baseline(row, summaries, prefill);
         let decode_baseline = baseline(row, summaries, decode);
         Comparison {
             prefill_speedup: against(row, prefill_baseline, |row, baseline| {
-                paired(row, baseline, prefill, |own, other| own / other)
+                paired(row, baseline, prefill, |ratio| ratio, seed)
             }),
             decode_speedup: against(row, decode_baseline, |row, baseline| {
-                paired(row, baseline, decode, |own, other| own / other)
+                paired(row, baseline, decode, |ratio| ratio, seed)
             }),
-            energy_saved_percent: against(row, decode_baseline, energy_saved),
+            energy_saved_percent: against(row, decode_baseline, |row, baseline| {
+                energy_saved(row, baseline, seed)
+            }),
             saved_by_speed_percent: against(row, decode_baseline, |row, baseline| {
                 // Only beside a saving: it explains one.
-                energy_saved(row, baseline)?;
-                paired(row, baseline, decode, |own, other| {
-                    (1.0 - other / own) * 100.0
-                })
+                energy_saved(row, baseline, seed)?;
+                let saved = |ratio: f64| (1.0 - 1.0 / ratio) * 100.0;
+                paired(row, baseline, decode, saved, seed)
             }),
         }
     };
@@ -79,7 +82,7 @@ fn decode_joules(round: &Round) -> &Reading {
 fn against(
     row: &Summary,
     baseline: Option<&Summary>,
-    figure: impl Fn(&Summary, &Summary) -> Result<Figure, String>,
+    figure: impl Fn(&Summary, &Summary) -> Result<Paired, String>,
 ) -> Against {
     if let Some(reason) = row.status.reason() {
         return Against::Missing(format!("{}: {reason}", row.status.word()));
@@ -107,47 +110,54 @@ fn baseline<'a>(
     summaries: &'a [Summary],
     speed: fn(&Round) -> &Reading,
 ) -> Option<&'a Summary> {
-    let same_work = |other: &Summary| {
-        let (a, b) = (&row.job, &other.job);
-        a.model.name == b.model.name
-            && a.head == b.head
-            && a.threads == b.threads
-            && a.prefill_tokens == b.prefill_tokens
-            && a.decode_tokens == b.decode_tokens
-            && a.batch == b.batch
-    };
     summaries
         .iter()
-        .filter(|other| other.job.precision == Precision::Half && same_work(other))
+        .filter(|other| other.job.precision == Precision::Half && compete(&row.job, &other.job))
         .filter_map(|other| Some((other, other.figure(speed).ok()?.median)))
         .reduce(|best, next| if next.1 > best.1 { next } else { best })
         .map(|(summary, _)| summary)
 }
 
-/// Combines the numbers of two rows round by round.
+/// The ratio of two rows, from their pairs.
 fn paired(
     row: &Summary,
     baseline: &Summary,
     reading: fn(&Round) -> &Reading,
-    combine: impl Fn(f64, f64) -> f64,
-) -> Result<Figure, String> {
-    let mut numbers = Vec::new();
+    unit: impl Fn(f64) -> f64,
+    seed: u64,
+) -> Result<Paired, String> {
+    Paired::of(&pairs(row, baseline, reading)?, unit, seed)
+}
+
+/// The numbers of two rows in the rounds that both have.
+///
+/// # Errors
+/// When there is no such round, or one of them gives no number.
+pub(crate) fn pairs(
+    row: &Summary,
+    baseline: &Summary,
+    reading: fn(&Round) -> &Reading,
+) -> Result<Vec<(f64, f64)>, String> {
+    let mut pairs = Vec::new();
     for own in &row.rounds {
         let other = baseline.rounds.iter().find(|r| r.number == own.number);
         match (
             reading(own),
             other.and_then(|other| reading(other).as_ref()),
         ) {
-            (Some(Ok(own)), Some(Ok(other))) if *other > 0.0 => numbers.push(combine(*own, *other)),
+            (Some(Ok(own)), Some(Ok(other))) => pairs.push((*own, *other)),
             (Some(Err(reason)), _) => return Err(reason.clone()),
             (_, Some(Err(reason))) => return Err(format!("baseline: {reason}")),
             _ => {}
         }
     }
-    Figure::of(&numbers).ok_or_else(|| "no round in common with the baseline".to_owned())
+    if pairs.is_empty() {
+        return Err("no round in common with the baseline".to_owned());
+    }
+    Ok(pairs)
 }
 
-fn energy_saved(row: &Summary, baseline: &Summary) -> Result<Figure, String> {
+fn energy_saved(row: &Summary, baseline: &Summary, seed: u64) -> Result<Paired, String> {
     let (Some(own), Some(other)) = (&row.energy_basis, &baseline.energy_basis) else {
         // One of the two has no energy; its own reason is the best answer.
         row.figure(decode_joules)?;
@@ -159,7 +169,6 @@ fn energy_saved(row: &Summary, baseline: &Summary) -> Result<Figure, String> {
     if own != other {
         return Err("energy was read from other counters than the baseline's".to_owned());
     }
-    paired(row, baseline, decode_joules, |own, other| {
-        (1.0 - own / other) * 100.0
-    })
+    let saved = |ratio: f64| (1.0 - ratio) * 100.0;
+    paired(row, baseline, decode_joules, saved, seed)
 }

@@ -3,7 +3,7 @@
 //! A run appends [`record::Record`] lines to `records.jsonl`; nothing else is stored. Every table and page is a function of
 //! those lines: [`round`] reduces one round to one number of each kind, [`summary`] turns rounds into figures with a spread,
 //! [`disturbance`] says what touched them, [`compare`] joins each row to its baseline, [`columns`] says what a table shows,
-//! and [`render`] writes it.
+//! and [`render`] writes it. [`design`] says in which order the rounds came.
 //! [`roofline`] is apart: the limits of a machine, measured by a command of their own. So is [`modelled`]: energy that nobody
 //! measured, never in a report.
 #![forbid(unsafe_code)]
@@ -11,8 +11,13 @@
 mod cell;
 pub mod columns;
 pub mod compare;
+pub mod control;
+pub mod design;
 pub mod disturbance;
+pub mod judge;
 pub mod modelled;
+pub mod paired;
+pub mod precision;
 pub mod record;
 pub mod render;
 pub mod report;

@@ -2,17 +2,21 @@
 
 use crate::columns::Row;
 use crate::compare::{Against, compare};
+use crate::control::Control;
 use crate::disturbance;
-use crate::record::{Precision, Record, Records, Resumed, Run};
-use crate::summary::{Ending, Figure, summarise};
+use crate::precision::precisions;
+use crate::record::{Precision, Record, Records, Resumed, Run, StoppedBy};
+use crate::summary::{Ending, Summary, summarise};
 
 /// A run, its rows and how it went.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
     /// What was asked for, on which machine.
     pub run: Run,
-    /// One row for each job of the plan, in its order.
+    /// One row for each job of the plan, in its order; controls are none.
     pub rows: Vec<Row>,
+    /// The A/A controls.
+    pub controls: Vec<Control>,
     /// The times that a later process went on with it.
     pub resumed: Vec<Resumed>,
     /// How it ended.
@@ -37,8 +41,13 @@ pub struct Group<'a> {
 impl Report {
     /// Derives everything from the records.
     pub fn new(records: &Records) -> Report {
-        let summaries = summarise(records);
-        let comparisons = compare(&summaries);
+        let (controls, summaries): (Vec<Summary>, Vec<Summary>) = summarise(records)
+            .into_iter()
+            .partition(|summary| summary.job.control_of.is_some());
+        let seed = records.run.seed;
+        let of_control = |control: &Summary| Control::of(control, &summaries, seed);
+        let controls = controls.iter().map(of_control).collect();
+        let comparisons = compare(&summaries, seed);
         let rows = summaries.into_iter().zip(comparisons);
         let resumed = records.lines.iter().filter_map(|line| match line {
             Record::Resumed(resumed) => Some(resumed.clone()),
@@ -52,6 +61,7 @@ impl Report {
                     comparison,
                 })
                 .collect(),
+            controls,
             resumed: resumed.collect(),
             ending: Ending::of(records),
         }
@@ -108,7 +118,8 @@ impl Report {
             );
         }
         match self.ending {
-            Ending::Complete => {}
+            Ending::Complete => notes.extend(self.budget_note(None)),
+            Ending::Stopped(by) => notes.extend(self.budget_note(Some(by))),
             Ending::Interrupted => notes.push(
                 "the run was interrupted before its plan was done; run it again with --resume to go on"
                     .to_owned(),
@@ -128,7 +139,60 @@ impl Report {
         if self.rounds() == 1 {
             notes.push("one round: no figure has a spread".to_owned());
         }
+        notes.extend(self.controls.iter().map(Control::line));
         notes
+    }
+
+    /// What stopped a run that had a budget, and how well it knows its figures.
+    fn budget_note(&self, stopped_by: Option<StoppedBy>) -> Option<String> {
+        let budget = self.run.budget?;
+        let time = budget
+            .time_s
+            .map_or(String::new(), |s| format!(" of {s:.0} s"));
+        let mut note = match stopped_by {
+            Some(StoppedBy::TimeBudget) => format!("the time budget{time} stopped the run"),
+            Some(StoppedBy::TargetPrecision) => "the target precision stopped the run".to_owned(),
+            None => "no budget stopped the run: all rounds it may have were made".to_owned(),
+        };
+        let rounds = self.rows.iter().filter(|row| row.summary.measured());
+        let rounds: Vec<usize> = rounds.map(|row| row.summary.finished_rounds).collect();
+        if let (Some(fewest), Some(most)) = (rounds.iter().min(), rounds.iter().max()) {
+            let rounds = if fewest == most {
+                count(*most, "round")
+            } else {
+                format!("{fewest} to {most} rounds")
+            };
+            note.push_str(&format!(
+                "; figures rest on {rounds}, {} were planned",
+                self.rounds()
+            ));
+        }
+        if let Some(target) = budget.target_precision_percent {
+            note.push_str(&self.reached(target));
+        }
+        Some(note)
+    }
+
+    /// Whether a target was reached, and if not by whom.
+    fn reached(&self, target: f64) -> String {
+        let precisions = precisions(self);
+        let vague: Vec<_> = precisions.iter().filter(|p| !p.within(target)).collect();
+        if vague.is_empty() {
+            return format!("; every decode figure is known within {target} %");
+        }
+        let width = |half: Option<f64>| {
+            half.map_or("no interval".to_owned(), |half| {
+                format!("within {half:.1} %")
+            })
+        };
+        let names: Vec<String> = vague
+            .iter()
+            .map(|p| format!("{} ({})", p.job, width(p.half_width_percent)))
+            .collect();
+        format!(
+            "; the target of {target} % was not reached by {}",
+            names.join(", ")
+        )
     }
 }
 
@@ -153,20 +217,19 @@ fn verdict(group: &Group<'_>) -> Option<String> {
     };
     let job = &best.summary.job;
     let mut sentence = format!(
-        "{}, {}{}: {} decodes {:.2}x as fast as {kernel} ({}{})",
+        "{}, {}{}: {} decodes {:.2}x as fast as {kernel} ({})",
         job.model.name,
         count(job.threads as usize, "thread"),
         job.of_sequences(),
         job.kernel_and_head(),
-        figure.median,
-        range(figure, 2),
-        count(figure.n, "round"),
+        figure.estimate,
+        figure.within(2),
     );
     if let Against::Baseline { figure, .. } = &best.comparison.energy_saved_percent {
-        let (amount, word) = if figure.median >= 0.0 {
-            (figure.median, "less")
+        let (amount, word) = if figure.estimate >= 0.0 {
+            (figure.estimate, "less")
         } else {
-            (-figure.median, "more")
+            (-figure.estimate, "more")
         };
         sentence.push_str(&format!(", on {amount:.0} % {word} energy per token"));
     }
@@ -174,14 +237,6 @@ fn verdict(group: &Group<'_>) -> Option<String> {
         sentence.push_str("; ternarized: speed only, quality destroyed");
     }
     Some(sentence)
-}
-
-/// `4.02 to 4.20, ` for a figure with a spread, nothing for a single round.
-fn range(figure: &Figure, decimals: usize) -> String {
-    if figure.n == 1 {
-        return String::new();
-    }
-    format!("{:.decimals$} to {:.decimals$}, ", figure.min, figure.max)
 }
 
 /// `1 thread`, `2 threads`.

@@ -3,6 +3,7 @@
 use crate::disturbance;
 use crate::record::{
     EnergySourceInfo, Job, JobOutcome, Loaded, Outcome, Phase, Provenance, Record, Records,
+    StoppedBy,
 };
 use crate::round::{EnergyBasis, IDLE_TOLERANCE, PhaseEnergy, Reading, Round, RoundLines};
 use crate::stats;
@@ -142,6 +143,8 @@ impl Summary {
 pub enum Ending {
     /// The plan was done.
     Complete,
+    /// A budget was spent or a target met.
+    Stopped(StoppedBy),
     /// It was interrupted (Ctrl-C).
     Interrupted,
     /// There is no end: it was killed, or still goes on.
@@ -153,7 +156,7 @@ impl Ending {
     pub fn of(records: &Records) -> Ending {
         let last = records.lines.iter().rev().find_map(|line| match line {
             Record::End(end) if end.interrupted => Some(Ending::Interrupted),
-            Record::End(_) => Some(Ending::Complete),
+            Record::End(end) => Some(end.stopped_by.map_or(Ending::Complete, Ending::Stopped)),
             Record::Resumed(_) => Some(Ending::Missing),
             _ => None,
         });
@@ -246,7 +249,8 @@ fn summarise_job(job: &Job, lines: &JobLines<'_>, ending: Ending) -> Summary {
     let loaded = lines.rounds.values().flat_map(|round| &round.loaded);
     summary.loaded = loaded.max_by_key(|l| l.place.process).map(|l| (*l).clone());
     settle_energy_basis(&mut summary);
-    if finished.len() < job.rounds as usize {
+    // A budget that was spent is told of once, for the run.
+    if finished.len() < job.rounds as usize && !matches!(ending, Ending::Stopped(_)) {
         summary.notes.push(format!(
             "{} of {} rounds finished; windows of unfinished rounds count where they are whole",
             finished.len(),
@@ -254,6 +258,7 @@ fn summarise_job(job: &Job, lines: &JobLines<'_>, ending: Ending) -> Summary {
         ));
     }
     summary.notes.extend(disturbance::notes(&summary.rounds));
+    note_outliers(&mut summary);
     note_idle(&mut summary);
     note_warm_up(&mut summary);
     summary
@@ -285,7 +290,7 @@ fn status(lines: &JobLines<'_>, ending: Ending, finished_rounds: usize) -> Statu
     let reason = match ending {
         Ending::Interrupted => "not reached: the run was interrupted",
         Ending::Missing => "not reached: the run was killed, or still goes on",
-        Ending::Complete => "the run ended and stored no window of it",
+        Ending::Complete | Ending::Stopped(_) => "the run ended and stored no window of it",
     };
     Status::NotRun {
         reason: reason.to_owned(),
@@ -341,6 +346,31 @@ fn settle_energy_basis(summary: &mut Summary) {
         }
         round.prefill_energy = withdrawn.clone();
         round.decode_energy = withdrawn;
+    }
+}
+
+/// Points out rounds far from the others. They count all the same: what made them slow can happen to any user.
+fn note_outliers(summary: &mut Summary) {
+    type Speed = (&'static str, fn(&Round) -> &Reading);
+    let speeds: [Speed; 2] = [
+        ("prefill", |round| &round.prefill_tokens_per_second),
+        ("decode", |round| &round.decode_tokens_per_second),
+    ];
+    for (phase, reading) in speeds {
+        let rounds = summary.rounds.iter();
+        let numbers: Vec<f64> = rounds
+            .filter_map(|round| reading(round).as_ref()?.as_ref().ok().copied())
+            .collect();
+        let marks = stats::tukey(&numbers).unwrap_or_default();
+        let outside = marks.iter().filter(|m| **m != stats::Mark::Inside).count();
+        if outside > 0 {
+            summary.notes.push(format!(
+                "{outside} of {} rounds {} outside Tukey's fences in {phase} tokens/s, and {} all the same",
+                numbers.len(),
+                if outside == 1 { "lies" } else { "lie" },
+                if outside == 1 { "counts" } else { "count" }
+            ));
+        }
     }
 }
 

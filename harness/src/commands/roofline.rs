@@ -21,7 +21,7 @@ pub struct Arguments {
     /// Numbers of threads, such as 1,2 or physical [default: each up to 4, powers of two, all physical cores]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     threads: Vec<Threads>,
-    /// Rounds; each measures everything once, in a random order
+    /// Rounds; each measures everything once, in an order drawn from a seed
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(5..=1000))]
     rounds: u32,
     /// Print what is stored in the place of the table

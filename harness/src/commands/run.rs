@@ -5,7 +5,7 @@ use super::{Code, CommandError};
 use crate::host;
 use crate::interrupt;
 use crate::journal::{Done, Journal, JournalError};
-use crate::plan::{self, Choices, Machine, Plan};
+use crate::plan::{self, Choices, ControlChoice, Machine, Plan};
 use crate::progress::{self, Progress, minutes, plain};
 use crate::runner::{Ended, Runner};
 use crate::suite::{self, Threads};
@@ -13,7 +13,7 @@ use crate::topology;
 use anyhow::{Context, anyhow};
 use bitbench_engine::cpu::Cpu;
 use bitbench_reports::record::{
-    End, EnergySourceInfo, Record, Records, Resumed, Run, SCHEMA, SuiteInfo,
+    Budget, Design, End, EnergySourceInfo, Record, Records, Resumed, Run, SCHEMA, SuiteInfo,
 };
 use bitbench_reports::render;
 use bitbench_reports::report::Report;
@@ -65,6 +65,22 @@ pub struct Arguments {
     /// Read each model file from its disk once: ask the system to drop its pages, load it, and store how long that took
     #[arg(long)]
     cold_start: bool,
+    /// Begin no block of rounds that is likely to end later than this, such as 90s or 5m. The first block is always run
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    time_budget: Option<f64>,
+    /// Stop measuring contenders when the 95 % interval of each of their decode figures is within so many percent, such as 1%.
+    /// With --time-budget, more rounds than the suite's are made until then
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    target_precision: Option<f64>,
+    /// Leave out the A/A control: one job that is measured a second time, to show the noise of the run
+    #[arg(long)]
+    no_control: bool,
+    /// Measure the first job twice whatever the plan
+    #[arg(long, hide = true, conflicts_with = "no_control")]
+    control: bool,
+    /// Have the control waste so many percent of its time: a test of whether that is found
+    #[arg(long, hide = true, value_name = "PERCENT", value_parser = percent, conflicts_with = "no_control")]
+    slow_down_control: Option<f64>,
     /// Folder of the results [default: bitbench-results/SUITE-START]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -99,6 +115,7 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
         quick: arguments.quick,
         no_pin: arguments.no_pin,
         cold_start: arguments.cold_start,
+        control: control(arguments),
     };
     let machine = Machine {
         cpu: &cpu,
@@ -123,6 +140,10 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
         let start = now.strftime("%Y%m%d-%H%M%S");
         PathBuf::from("bitbench-results").join(format!("{}-{start}", loaded.name))
     });
+    let budget = Budget {
+        time_s: arguments.time_budget,
+        target_precision_percent: arguments.target_precision,
+    };
     let planned = Run {
         schema: SCHEMA,
         started_at: now.to_string(),
@@ -137,6 +158,8 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
             quick: arguments.quick,
         },
         seed: seed(),
+        budget: (budget != Budget::default()).then_some(budget),
+        design: Some(Design::MirroredRows),
         host,
         energy: energy.clone(),
         jobs: plan.jobs.iter().map(|j| j.job.clone()).collect(),
@@ -163,12 +186,17 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
         scratch.path.clone(),
         &mut progress,
     );
+    runner.budget = budget;
     let ended = runner.run().map_err(CommandError::internal)?;
     progress.finish();
     drop(scratch);
     let end = End {
         at: jiff::Timestamp::now().to_string(),
         interrupted: ended == Ended::Interrupted,
+        stopped_by: match ended {
+            Ended::Stopped(by) => Some(by),
+            Ended::Complete | Ended::Interrupted => None,
+        },
     };
     journal
         .append(&Record::End(end))
@@ -184,8 +212,39 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
     let failed = report
         .rows
         .iter()
-        .any(|row| matches!(row.summary.status, Status::Failed { .. }));
+        .any(|row| matches!(row.summary.status, Status::Failed { .. }))
+        || report.controls.iter().any(|control| control.failed);
     Ok(if failed { Code::JobFailed } else { Code::Done })
+}
+
+fn control(arguments: &Arguments) -> ControlChoice {
+    match arguments.slow_down_control {
+        _ if arguments.no_control => ControlChoice::Never,
+        None if !arguments.control => ControlChoice::WhereItPays,
+        slowed_percent => ControlChoice::Always { slowed_percent },
+    }
+}
+
+/// A time such as `90s` or `5m`, in seconds.
+fn seconds(text: &str) -> Result<f64, String> {
+    let duration: jiff::SignedDuration = text
+        .parse()
+        .map_err(|_| "not a time such as 90s or 5m".to_owned())?;
+    let seconds = duration.as_secs_f64();
+    if (1.0..=1e6).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err("between a second and eleven days".to_owned())
+    }
+}
+
+/// A share such as `1%` or `0.5`, in percent.
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim();
+    match number.parse::<f64>() {
+        Ok(percent) if (0.01..=100.0).contains(&percent) => Ok(percent),
+        _ => Err("between 0.01 and 100 percent, such as 1%".to_owned()),
+    }
 }
 
 /// Writes the pages of a results folder and prints the table.

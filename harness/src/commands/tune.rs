@@ -39,7 +39,7 @@ pub struct Arguments {
     /// Tokens of a prefill batch
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(2..=4096))]
     prefill: u32,
-    /// Rounds; each measures every candidate once, in a random order
+    /// Rounds; each measures every candidate once, in an order drawn from a seed
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(3..=1000))]
     rounds: u32,
     /// File of the choices

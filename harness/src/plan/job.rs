@@ -90,6 +90,8 @@ pub(super) fn plan_job(
         decode_tokens: decode,
         batch,
         rounds,
+        control_of: None,
+        injected_percent: None,
     };
     let reference_head = if head.exact { heads::default() } else { head };
     PlannedJob {

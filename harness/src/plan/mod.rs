@@ -1,5 +1,6 @@
 //! Suite times host gives jobs: what will be measured, what will not and why, and how long it will take.
 
+mod control;
 mod job;
 mod select;
 mod subject;
@@ -53,6 +54,23 @@ pub struct Choices {
     pub no_pin: bool,
     /// Whether files are read from their disk once before the rounds of a job.
     pub cold_start: bool,
+    /// The A/A control.
+    pub control: ControlChoice,
+}
+
+/// Whether one of the jobs is measured a second time, as an A/A control.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum ControlChoice {
+    /// Where jobs are held against each other, in rounds enough, and not in the shortened form.
+    #[default]
+    WhereItPays,
+    /// Never.
+    Never,
+    /// The first job that can run, whatever the plan.
+    Always {
+        /// Percent of its time that the control wastes on purpose: a test.
+        slowed_percent: Option<f64>,
+    },
 }
 
 /// What the plan has to know of the machine.
@@ -267,6 +285,11 @@ pub fn expand(
             }
         }
     }
+    jobs.extend(match choices.control {
+        ControlChoice::WhereItPays if !choices.quick => control::control(&jobs),
+        ControlChoice::WhereItPays | ControlChoice::Never => None,
+        ControlChoice::Always { slowed_percent } => control::forced(&jobs, slowed_percent),
+    });
     let runs = || jobs.iter().filter(|j| j.skip.is_none());
     let mut predicted_s: f64 = runs().map(|j| j.round_s * f64::from(j.job.rounds)).sum();
     predicted_s += reference_s(&jobs, machine, timing.speeds);

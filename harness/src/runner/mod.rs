@@ -1,6 +1,7 @@
-//! Runs a plan: rounds of fresh worker processes in a seeded random order, every window recorded as it ends.
+//! Runs a plan: blocks of fresh worker processes in an order that the seed gives, every window recorded as it ends.
 
 mod answers;
+mod budget;
 mod cold_start;
 mod places;
 mod warm_up;
@@ -16,10 +17,13 @@ use crate::surroundings::Watch;
 use crate::topology;
 use crate::worker::{LoadedReply, Process, Reply, Request, WindowReply, WorkerError};
 use answers::ReferenceKey;
+use bitbench_reports::design::{ROUNDS_OF_BLOCK, Schedule, Turn};
 use bitbench_reports::record::{
-    CounterReadings, Energy, JobOutcome, Loaded, Memory, Outcome, Phase, Place, Record, Sample,
-    Surroundings,
+    Budget, CounterReadings, Energy, JobOutcome, Loaded, Memory, Outcome, Phase, Place, Record,
+    Sample, Surroundings,
 };
+pub use budget::Ended;
+use budget::{Judgement, Pace};
 use places::Places;
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::Rng;
@@ -32,15 +36,6 @@ const SHORTEST_LIMIT: Duration = Duration::from_secs(120);
 const LIMIT_FACTOR: f64 = 20.0;
 /// Worker threads spin for half a millisecond after their last region; an idle window starts when they have parked.
 const PARK: Duration = Duration::from_millis(20);
-
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// Every job was tried.
-    Complete,
-    /// The user asked to stop.
-    Interrupted,
-}
 
 /// Everything a run needs.
 pub struct Runner<'a> {
@@ -56,6 +51,8 @@ pub struct Runner<'a> {
     pub command: Vec<String>,
     /// Seed of the order.
     pub seed: u64,
+    /// When enough was measured, beside the plan.
+    pub budget: Budget,
     /// Folder for logits, which workers write and the harness compares.
     pub scratch: PathBuf,
     /// What the user sees.
@@ -133,6 +130,7 @@ impl<'a> Runner<'a> {
             meter,
             command,
             seed,
+            budget: Budget::default(),
             scratch,
             progress,
             references: HashMap::new(),
@@ -169,10 +167,19 @@ impl<'a> Runner<'a> {
             }
         }
         let rounds = plan.jobs.iter().map(|planned| planned.job.rounds).max();
-        for round in 0..rounds.unwrap_or(0) {
-            for index in order(self.seed, round, plan.jobs.len()) {
-                let planned = &plan.jobs[index];
-                let due = planned.skip.is_none() && round < planned.job.rounds;
+        let planned_blocks = rounds.unwrap_or(0).div_ceil(ROUNDS_OF_BLOCK);
+        let schedule = Schedule::of(self.seed, plan.jobs.iter().map(|planned| &planned.job));
+        let mut pace = Pace::default();
+        for block in 0.. {
+            let due = match self.judge(block, planned_blocks, &mut pace)? {
+                Judgement::GoOn(due) => due,
+                Judgement::Stop(None) => break,
+                Judgement::Stop(Some(by)) => return Ok(Ended::Stopped(by)),
+            };
+            for Turn { job, round } in schedule.block(block) {
+                let planned = &plan.jobs[job];
+                let in_plan = round < planned.job.rounds || budget::allows_more(&self.budget);
+                let due = planned.skip.is_none() && due[job] && in_plan;
                 if !due || self.done.covers(&planned.job.id, round) {
                     continue;
                 }
@@ -359,6 +366,8 @@ impl<'a> Runner<'a> {
             sequences: planned.job.batch,
             positions: positions(planned.job.prefill_tokens, planned.job.decode_tokens),
             cpus: what.cpus.to_vec(),
+            // A reference is the truth, however slow.
+            burn_percent: planned.job.injected_percent.filter(|_| !what.portable_head),
         };
         match worker.ask(&request, limit)? {
             Reply::Loaded(loaded) => Ok((worker, loaded)),
@@ -480,17 +489,6 @@ fn senseless(reply: &Reply) -> Stop {
     Stop::Failed(format!("the worker's reply makes no sense here: {reply:?}"))
 }
 
-/// The order of a round: a Fisher-Yates shuffle by a portable generator, so that the seed in the record gives it again.
-pub(crate) fn order(seed: u64, round: u32, jobs: usize) -> Vec<usize> {
-    let mut random = Pcg64Mcg::new(u128::from(seed) << 64 | u128::from(round) << 1 | 1);
-    let mut order: Vec<usize> = (0..jobs).collect();
-    for last in (1..jobs).rev() {
-        let pick = random.next_u64() % (last as u64 + 1);
-        order.swap(last, usize::try_from(pick).unwrap_or(last));
-    }
-    order
-}
-
 /// Random tokens for each sequence, other ones for each: one token again and again would flatter caches, and sequences that
 /// are mixed up must show.
 fn tokens(planned: &PlannedJob, count: u32, stream: u64) -> Vec<Vec<u32>> {
@@ -511,19 +509,4 @@ fn tokens(planned: &PlannedJob, count: u32, stream: u64) -> Vec<Vec<u32>> {
 )]
 fn nanoseconds(seconds: f64) -> u64 {
     (seconds * 1e9) as u64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_order_has_every_job_once_and_depends_on_seed_and_round() {
-        let mut sorted = order(1, 0, 30);
-        assert_ne!(sorted, order(2, 0, 30));
-        assert_ne!(sorted, order(1, 1, 30));
-        assert_eq!(sorted, order(1, 0, 30));
-        sorted.sort_unstable();
-        assert_eq!(sorted, (0..30).collect::<Vec<_>>());
-    }
 }

@@ -1,13 +1,13 @@
 //! Reading how long candidates take.
 
 use super::{Candidate, LayerShape, Phase, Task, TuneError, layer_seconds};
-use crate::runner::order;
 use bitbench_engine::activations::Activations;
 use bitbench_engine::kernels::{KernelVariant, PackError, PackedMatrix};
 use bitbench_engine::linear::linear;
 use bitbench_engine::ops::SharedIsa;
 use bitbench_engine::threads::Pool;
 use bitbench_engine::weights::LinearWeights;
+use bitbench_reports::design::row;
 use std::time::{Duration, Instant};
 
 /// Shortest reading.
@@ -101,7 +101,7 @@ impl Task<'_> {
         for round in 0..self.rounds {
             between(round);
             let hopeless = hopeless(&candidates, self.shapes);
-            for index in order(self.seed, round, candidates.len()) {
+            for index in row(self.seed, 0, round, candidates.len()) {
                 if !hopeless[index] {
                     let seconds = works[index].run(self.shapes.len());
                     candidates[index].seconds.push(seconds);

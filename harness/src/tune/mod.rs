@@ -2,7 +2,7 @@
 //!
 //! Every variant packs the shapes of the model's linear layers, as many of them as no last-level cache holds (or as the model
 //! has), and multiplies by them one after the other, as a forward pass does. A task is a variant with a number of threads in
-//! one phase; a round runs every task once, in a random order.
+//! one phase; a round runs every task once, in an order drawn from a seed.
 
 mod measure;
 mod stored;

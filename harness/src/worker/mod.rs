@@ -1,5 +1,6 @@
 //! Contenders run in processes of their own: our engine through the same door as any peer.
 
+mod burn;
 mod pinned;
 mod process;
 mod protocol;

@@ -58,6 +58,9 @@ pub enum Request {
         /// A CPU for each thread to be bound to; empty to leave them to the system.
         #[serde(default)]
         cpus: Vec<u32>,
+        /// Percent of the time of the work in the windows to waste besides, for tests of whether that is found.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        burn_percent: Option<f64>,
     },
     /// Run the prompts as a batch and then a token of each sequence at a time, and write the logits after the prompts and after
     /// each step to a file, little-endian single precision, `[1 + tokens][sequences][vocab]`. It is the warm-up too.

@@ -1,5 +1,6 @@
 //! The embedded engine as a worker.
 
+use super::burn::Burn;
 use super::pinned;
 use super::protocol::{LoadedReply, ModelSource, PROTOCOL, Reply, Request, WindowReply};
 use crate::memory;
@@ -32,6 +33,7 @@ pub fn serve(input: impl BufRead, mut output: impl Write) -> io::Result<()> {
         cpu: Cpu::detect(),
         batch: None,
         prepared: None,
+        burn: Burn::default(),
     };
     for line in input.lines() {
         let reply = match serde_json::from_str(&line?) {
@@ -64,6 +66,7 @@ struct Worker {
     batch: Option<Batch>,
     /// Positions of the prepared prompts, and the token that follows each.
     prepared: Option<(Vec<usize>, Vec<u32>)>,
+    burn: Burn,
 }
 
 impl Worker {
@@ -83,7 +86,9 @@ impl Worker {
                 sequences,
                 positions,
                 cpus,
+                burn_percent,
             } => {
+                self.burn = Burn::percent(burn_percent.unwrap_or(0.0));
                 let choice =
                     heads::find(&head).ok_or_else(|| format!("there is no head `{head}`"))?;
                 let head = HeadOptions {
@@ -107,10 +112,13 @@ impl Worker {
                 Ok(Reply::Done)
             }
             Request::Prefill { prompts, least_ns } => {
+                let burn = self.burn;
                 let batch = self.batch()?;
                 measure(least_ns, || {
                     let start = Instant::now();
+                    let work = burn.begin();
                     let tokens = prefill(batch, &prompts)?;
+                    work.end();
                     Ok((start.elapsed(), tokens, Vec::new()))
                 })
             }
@@ -121,6 +129,7 @@ impl Worker {
             }
             Request::Decode { tokens, least_ns } => {
                 let (positions, first) = self.prepared.clone().ok_or("no prompt was prepared")?;
+                let burn = self.burn;
                 let batch = self.batch()?;
                 let head_bytes = batch.head_bytes();
                 let reply = measure(least_ns, || {
@@ -128,7 +137,7 @@ impl Worker {
                         batch.truncate(sequence, *positions);
                     }
                     let start = Instant::now();
-                    let (generated, step_durations) = decode(batch, first.clone(), tokens)?;
+                    let (generated, step_durations) = decode(batch, first.clone(), tokens, burn)?;
                     Ok((start.elapsed(), generated, step_durations))
                 })?;
                 let head_bytes = batch.head_bytes() - head_bytes;
@@ -140,12 +149,15 @@ impl Worker {
                 tokens,
                 least_ns,
             } => {
+                let burn = self.burn;
                 let batch = self.batch()?;
                 measure(least_ns, || {
                     let start = Instant::now();
+                    let work = burn.begin();
                     let first = prefill(batch, &prompts)?;
+                    work.end();
                     let mut generated = first.clone();
-                    let (others, _) = decode(batch, first, tokens.saturating_sub(1))?;
+                    let (others, _) = decode(batch, first, tokens.saturating_sub(1), burn)?;
                     generated.extend(others);
                     Ok((start.elapsed(), generated, Vec::new()))
                 })
@@ -285,16 +297,23 @@ fn prefill(batch: &mut Batch, prompts: &[Vec<u32>]) -> Result<Vec<u32>, String> 
 }
 
 /// Generates so many tokens of each sequence after the given ones; gives them step by step, and the duration of each step.
-fn decode(batch: &mut Batch, first: Vec<u32>, tokens: u32) -> Result<(Vec<u32>, Vec<u64>), String> {
+fn decode(
+    batch: &mut Batch,
+    first: Vec<u32>,
+    tokens: u32,
+    burn: Burn,
+) -> Result<(Vec<u32>, Vec<u64>), String> {
     let mut generated = Vec::with_capacity(tokens as usize * first.len());
     let mut durations = Vec::with_capacity(tokens as usize);
     let mut newest = first;
     let mut last = Instant::now();
     for _ in 0..tokens {
+        let work = burn.begin();
         let next: Vec<&[u32]> = newest.chunks(1).collect();
         batch.advance(&next).map_err(|e| e.to_string())?;
         newest = batch.greedy().map_err(|e| e.to_string())?;
         generated.extend_from_slice(&newest);
+        work.end();
         let now = Instant::now();
         durations.push(nanoseconds(now - last));
         last = now;

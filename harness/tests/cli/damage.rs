@@ -4,9 +4,8 @@ use crate::support::{
     Bench, Running, Suite, children, fixture, lacks_a_feature, outcomes, parent_of_living,
     runs_here, samples, send,
 };
-use bitbench_reports::record::{Outcome, Phase, Record};
-use rand_pcg::Pcg64Mcg;
-use rand_pcg::rand_core::Rng;
+use bitbench_reports::design::{ROUNDS_OF_BLOCK, Schedule};
+use bitbench_reports::record::{Design, Outcome, Phase, Record, Run};
 use rustix::process::Signal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
@@ -25,19 +24,13 @@ fn suite() -> Suite {
     }
 }
 
-/// The order in which the rounds of a run come, by the seed in its record.
-fn expected_order(seed: u64, rounds: u32, jobs: &[&str]) -> Vec<(String, u32)> {
-    let mut expected = Vec::new();
-    for round in 0..rounds {
-        let mut random = Pcg64Mcg::new(u128::from(seed) << 64 | u128::from(round) << 1 | 1);
-        let mut order: Vec<&str> = jobs.to_vec();
-        for last in (1..order.len()).rev() {
-            let pick = random.next_u64() % (last as u64 + 1);
-            order.swap(last, usize::try_from(pick).unwrap());
-        }
-        expected.extend(order.iter().map(|job| ((*job).to_owned(), round)));
-    }
-    expected
+/// The order in which the rounds of a run come, by the seed and the jobs in its record.
+fn expected_order(run: &Run, rounds: u32) -> Vec<(String, u32)> {
+    let schedule = Schedule::of(run.seed, &run.jobs);
+    let turns = (0..rounds.div_ceil(ROUNDS_OF_BLOCK)).flat_map(|block| schedule.block(block));
+    let due = turns.filter(|turn| turn.round < rounds);
+    due.map(|turn| (run.jobs[turn.job].id.clone(), turn.round))
+        .collect()
 }
 
 /// Waits until so many rounds ended and the next one has a sample: the middle of a run.
@@ -66,7 +59,7 @@ fn wait_for_end_of(processes: &[u32]) -> Duration {
 /// Checks a finished run: every round of every job once, by one process, in the order of the seed.
 fn assert_complete(bench: &Bench, rounds: u32) {
     let records = bench.records("out");
-    let jobs: Vec<&str> = records.run.jobs.iter().map(|j| j.id.as_str()).collect();
+    assert_eq!(records.run.design, Some(Design::MirroredRows));
     let ended: Vec<(String, u32)> = outcomes(&records.lines)
         .into_iter()
         .map(|(place, outcome)| {
@@ -74,7 +67,7 @@ fn assert_complete(bench: &Bench, rounds: u32) {
             (place.job.clone(), place.round)
         })
         .collect();
-    assert_eq!(ended, expected_order(records.run.seed, rounds, &jobs));
+    assert_eq!(ended, expected_order(&records.run, rounds));
     for (job, row) in bench.csv("out") {
         assert_eq!(row["status"], "measured", "{job}");
         assert_eq!(

@@ -207,7 +207,7 @@ fn counters_that_vanish_in_mid_run_leave_no_figure_and_the_run_goes_on() {
     bench.suite(&suite);
     let mut fake = Fake::start(60_000_000);
     let mut running = bench.start(&format!(
-        "run --suite mine.toml --out out --sysfs-root {}",
+        "run --suite mine.toml --no-control --out out --sysfs-root {}",
         fake.root().display()
     ));
     running.wait_for("two measured windows", || {

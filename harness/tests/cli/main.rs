@@ -3,6 +3,7 @@
 //! Every test has a folder of its own as current folder. Tests that time or kill something run alone ([`support::Bench::alone`]),
 //! the others beside each other.
 
+mod budget;
 mod damage;
 mod disk;
 mod disturbance;

@@ -2,7 +2,7 @@
 
 use crate::gguf::{Tiny, tiny_model};
 use crate::support::{BITBENCH, Bench, Running, Suite, fixture, outcomes};
-use bitbench::plan::{Choices, Machine, expand};
+use bitbench::plan::{Choices, ControlChoice, Machine, expand};
 use bitbench_engine::cpu::Cpu;
 use bitbench_engine::kernels::VARIANTS;
 use bitbench_engine::model::formats;
@@ -133,6 +133,7 @@ fn a_kernel_that_the_cpu_lacks_is_a_skipped_job() {
     let choices = Choices {
         models: vec!["125M".into()],
         kernels: vec!["*".into()],
+        control: ControlChoice::Never,
         ..Choices::default()
     };
     let plan = expand(&loaded, &choices, &machine).unwrap();

@@ -129,6 +129,11 @@ pub enum Kind {
         /// Whether tables for people show the spread; the CSV always has it.
         spread_shown: bool,
     },
+    /// An estimate from pairs of rounds, with the interval that holds it or the range of the pairs.
+    Ratio {
+        /// Most decimals shown.
+        decimals: usize,
+    },
 }
 
 /// Which direction is good.

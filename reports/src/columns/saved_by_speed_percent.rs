@@ -8,10 +8,7 @@ pub(super) static COLUMN: Column = Column {
     unit: "%",
     help: "What of the baseline's decode energy per token would be saved at equal power, by being faster alone: the rest of the saving is lower power.",
     section: Section::Energy,
-    kind: Kind::Measured {
-        decimals: 1,
-        spread_shown: false,
-    },
+    kind: Kind::Ratio { decimals: 1 },
     better: Better::Neither,
     rank: Some(33),
     cell,

@@ -74,12 +74,48 @@ pub struct Run {
     pub suite: SuiteInfo,
     /// Seed of the order of the rounds (weights have their own seed, in [`ModelInfo`]).
     pub seed: u64,
+    /// What the run may take, or how well it is to know its figures, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
+    /// How the order follows from the seed; absent before format 4, when each round was a shuffle of all jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub design: Option<Design>,
     /// The machine.
     pub host: Host,
     /// The energy source, or why there is none.
     pub energy: EnergySourceInfo,
     /// Every job of the plan, those that were skipped included.
     pub jobs: Vec<Job>,
+}
+
+/// When a run has measured enough, beside its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Budget {
+    /// No block of rounds is begun that is likely to end later than so many seconds after the start of the process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_s: Option<f64>,
+    /// Contenders get no more rounds when the interval of each of their decode figures is within so many percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_precision_percent: Option<f64>,
+}
+
+/// What ended a run before its plan was done, or after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoppedBy {
+    /// [`Budget::time_s`].
+    TimeBudget,
+    /// [`Budget::target_precision_percent`].
+    TargetPrecision,
+}
+
+/// How the processes of a run are put in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Design {
+    /// Jobs that are held against each other in rows of balanced Latin squares, each followed by the same row backwards
+    /// (`ABBA` for two): [`crate::design`].
+    MirroredRows,
 }
 
 /// Which suite was run.
@@ -122,6 +158,13 @@ pub struct Job {
     pub batch: u32,
     /// Rounds planned, each in a fresh process.
     pub rounds: u32,
+    /// The A/A control of the run: the id of the job that this one repeats. It is no row of a report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control_of: Option<String>,
+    /// A control whose worker wasted so many percent of its time on purpose, to see whether that is found: a test, never a
+    /// result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub injected_percent: Option<f64>,
 }
 
 impl Job {
@@ -389,4 +432,7 @@ pub struct End {
     pub at: String,
     /// Whether it was interrupted (Ctrl-C) before its plan was done.
     pub interrupted: bool,
+    /// Which budget ended it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_by: Option<StoppedBy>,
 }

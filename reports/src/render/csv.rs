@@ -5,7 +5,20 @@ use super::text::plain;
 use crate::columns::{COLUMNS, Cell, Column, Kind, Row};
 use crate::report::Report;
 
-/// Renders every column; a measured one is followed by `_mad`, `_min`, `_max` and `_n`. What is not known is an empty field.
+/// What follows a measured column, each behind its id.
+const SPREAD: [&str; 4] = ["mad", "min", "max", "n"];
+/// What follows a ratio besides: its exact interval, the level of that, and the ratio of the medians with its bootstrap interval.
+const RATIO: [&str; 6] = [
+    "low",
+    "high",
+    "level",
+    "of_medians",
+    "of_medians_low",
+    "of_medians_high",
+];
+
+/// Renders every column; a measured one is followed by `_mad`, `_min`, `_max` and `_n`, a ratio by its intervals besides. What
+/// is not known is an empty field.
 ///
 /// # Errors
 /// When the encoder fails.
@@ -23,10 +36,22 @@ pub fn render(report: &Report) -> Result<String, RenderError> {
 
 fn header(column: &Column) -> Vec<String> {
     let mut names = vec![column.id.to_owned()];
-    if let Kind::Measured { .. } = column.kind {
-        names.extend(["mad", "min", "max", "n"].map(|what| format!("{}_{what}", column.id)));
-    }
+    let (spread, ratio) = suffixes(column.kind);
+    names.extend(
+        spread
+            .iter()
+            .chain(ratio)
+            .map(|what| format!("{}_{what}", column.id)),
+    );
     names
+}
+
+fn suffixes(kind: Kind) -> (&'static [&'static str], &'static [&'static str]) {
+    match kind {
+        Kind::Text | Kind::Fact { .. } => (&[], &[]),
+        Kind::Measured { .. } => (&SPREAD, &[]),
+        Kind::Ratio { .. } => (&SPREAD, &RATIO),
+    }
 }
 
 fn fields(column: &Column, row: &Row) -> Vec<String> {
@@ -36,19 +61,31 @@ fn fields(column: &Column, row: &Row) -> Vec<String> {
         Cell::Number { value, .. } => value.to_string(),
         Cell::Missing(_) => String::new(),
     }];
-    if let Kind::Measured { .. } = column.kind {
-        match cell {
-            Cell::Number {
-                spread: Some(spread),
-                ..
-            } => fields.extend([
-                spread.mad.map_or(String::new(), |mad| mad.to_string()),
-                spread.min.to_string(),
-                spread.max.to_string(),
-                spread.n.to_string(),
-            ]),
-            _ => fields.extend(std::array::from_fn::<String, 4, _>(|_| String::new())),
-        }
+    let (of_spread, of_ratio) = suffixes(column.kind);
+    let spread = match cell {
+        Cell::Number { spread, .. } => spread,
+        _ => None,
+    };
+    let number = |number: Option<f64>| number.map_or(String::new(), |number| number.to_string());
+    if !of_spread.is_empty() {
+        fields.extend([
+            number(spread.and_then(|s| s.mad)),
+            number(spread.map(|s| s.min)),
+            number(spread.map(|s| s.max)),
+            spread.map_or(String::new(), |s| s.n.to_string()),
+        ]);
+    }
+    if !of_ratio.is_empty() {
+        let interval = spread.and_then(|s| s.interval);
+        let medians = spread.and_then(|s| s.of_medians);
+        fields.extend([
+            number(interval.map(|i| i.low)),
+            number(interval.map(|i| i.high)),
+            number(interval.map(|i| i.level)),
+            number(medians.map(|m| m.ratio)),
+            number(medians.map(|m| m.interval.low)),
+            number(medians.map(|m| m.interval.high)),
+        ]);
     }
     fields
 }

@@ -2,8 +2,8 @@
 
 use super::text::{Shown, command_line, decimals, number, plain};
 use super::{RenderError, chart, table};
-use crate::columns::{COLUMNS, Cell, Column, Kind, Row, Section};
-use crate::record::EnergySourceInfo;
+use crate::columns::{COLUMNS, Cell, Column, Kind, Row, Section, Spread};
+use crate::record::{Design, EnergySourceInfo};
 use crate::report::{Group, Report};
 use minijinja::value::Value;
 use minijinja::{Environment, context};
@@ -30,6 +30,7 @@ pub fn render(report: &Report) -> Result<String, RenderError> {
         bitbench => plain(&run.bitbench),
         command => command_line(&run.command),
         seed => run.seed,
+        mirrored => run.design == Some(Design::MirroredRows),
         rounds => report.rounds(),
         simulated => report.simulated().then_some(table::SIMULATED),
         verdicts => plain_lines(&report.verdicts()),
@@ -101,13 +102,7 @@ fn cell(column: &Column, row: &Row, rows: &[&Row]) -> Value {
         Cell::Number {
             spread: Some(spread),
             ..
-        } => format!(
-            "{} to {} {}, n = {}",
-            number(spread.min, decimals(column.kind)),
-            number(spread.max, decimals(column.kind)),
-            column.unit,
-            spread.n
-        ),
+        } => tip(spread, column),
         Cell::Missing(reason) => plain(reason),
         _ => String::new(),
     };
@@ -120,6 +115,35 @@ fn cell(column: &Column, row: &Row, rows: &[&Row]) -> Value {
         spread => shown.spread,
         mark => shown.mark,
     }
+}
+
+/// The rounds of a figure, and what else is known of a ratio.
+fn tip(spread: &Spread, column: &Column) -> String {
+    let shown = |value: f64| number(value, decimals(column.kind));
+    let mut tip = format!(
+        "{} to {} {}, n = {}",
+        shown(spread.min),
+        shown(spread.max),
+        column.unit,
+        spread.n
+    );
+    if let Some(interval) = spread.interval {
+        tip.push_str(&format!(
+            "; exact signed-rank interval of {:.1} %: {} to {}",
+            interval.level * 100.0,
+            shown(interval.low),
+            shown(interval.high)
+        ));
+    }
+    if let Some(medians) = spread.of_medians {
+        tip.push_str(&format!(
+            "; from the medians of both rows: {} (bootstrap {} to {})",
+            shown(medians.ratio),
+            shown(medians.interval.low),
+            shown(medians.interval.high)
+        ));
+    }
+    tip
 }
 
 fn without_figures(report: &Report) -> Vec<Value> {

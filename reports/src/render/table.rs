@@ -210,7 +210,9 @@ pub(super) fn baseline_note(report: &Report) -> String {
             .to_owned();
     }
     format!(
-        "baseline (1.00): {}, the fastest half-precision row of the same model, threads and sizes",
+        "baseline (1.00): {}, the fastest half-precision row of the same model, threads and sizes; ratios are Hodges-Lehmann \
+         estimates from equal rounds, held by their exact interval of 95 % or more from six rounds on, else by the smallest \
+         and the largest",
         kernels.join(" or ")
     )
 }

@@ -13,6 +13,9 @@ const GAP: u16 = 2;
 /// A name longer than this is cut, so that one name cannot push the figures off the line.
 const LONGEST_NAME: usize = 26;
 
+/// Lines shorter than this show ratios without what holds them: a column of figures says more.
+const ROOM_FOR_RANGES: usize = 180;
+
 /// Stands behind the kernel of a ternarized row, and before the line that explains it.
 const TERNARIZED: &str = " *";
 
@@ -135,7 +138,8 @@ impl Page {
         } else {
             table.force_no_tty();
         }
-        let headers: Vec<Vec<String>> = columns.iter().map(|c| header(c, rows)).collect();
+        let width = self.width;
+        let headers: Vec<Vec<String>> = columns.iter().map(|c| header(c, rows, width)).collect();
         let tallest = headers.iter().map(Vec::len).max().unwrap_or(0);
         table.set_header(headers.iter().map(|lines| {
             // Short headers sit on the line above the figures.
@@ -144,7 +148,7 @@ impl Page {
         for row in rows {
             table.add_row(columns.iter().map(|column| {
                 let shown = Shown::of(&(column.cell)(row), column.kind);
-                let cell = comfy_table::Cell::new(cut(&shown));
+                let cell = comfy_table::Cell::new(cut(&shown, column, width));
                 if table::best(column, rows).is_some_and(|best| best == shown.text) {
                     cell.add_attribute(Attribute::Bold)
                 } else {
@@ -170,7 +174,7 @@ fn fitting(wanted: &[&'static Column], rows: &[&Row], width: usize) -> Vec<&'sta
     let mut used = 0;
     let mut taken = Vec::new();
     for column in by_rank {
-        let needed = column_width(column, rows);
+        let needed = column_width(column, rows, width);
         // The kernel and one figure are shown at any width.
         if used + needed <= width || taken.len() < 2 {
             used += needed + usize::from(GAP);
@@ -184,24 +188,27 @@ fn fitting(wanted: &[&'static Column], rows: &[&Row], width: usize) -> Vec<&'sta
         .collect()
 }
 
-fn column_width(column: &Column, rows: &[&Row]) -> usize {
-    let lines = header(column, rows);
+fn column_width(column: &Column, rows: &[&Row], width: usize) -> usize {
+    let lines = header(column, rows, width);
     let headers = lines.iter().map(|line| line.chars().count());
-    headers.max().unwrap_or(0).max(widest_cell(column, rows))
+    headers
+        .max()
+        .unwrap_or(0)
+        .max(widest_cell(column, rows, width))
 }
 
-fn widest_cell(column: &Column, rows: &[&Row]) -> usize {
+fn widest_cell(column: &Column, rows: &[&Row], width: usize) -> usize {
     let shown = rows
         .iter()
-        .map(|row| cut(&Shown::of(&(column.cell)(row), column.kind)));
+        .map(|row| cut(&Shown::of(&(column.cell)(row), column.kind), column, width));
     shown.map(|text| text.chars().count()).max().unwrap_or(0)
 }
 
 /// The title broken to about the width of the figures below it, then the unit.
-fn header(column: &Column, rows: &[&Row]) -> Vec<String> {
+fn header(column: &Column, rows: &[&Row], width: usize) -> Vec<String> {
     let words = column.title.split(' ');
     let longest = words.map(|word| word.chars().count()).max().unwrap_or(0);
-    let mut lines = wrap(column.title, longest.max(widest_cell(column, rows)));
+    let mut lines = wrap(column.title, longest.max(widest_cell(column, rows, width)));
     if !column.unit.is_empty() {
         lines.push(column.unit.to_owned());
     }
@@ -209,13 +216,18 @@ fn header(column: &Column, rows: &[&Row]) -> Vec<String> {
 }
 
 /// One line of a cell: long names cut, marks shortened to what the lines below the table explain.
-fn cut(shown: &Shown) -> String {
+fn cut(shown: &Shown, column: &Column, width: usize) -> String {
     let mut line = shown.text.clone();
     if line.chars().count() > LONGEST_NAME {
         line = line.chars().take(LONGEST_NAME - 1).collect();
         line.push('…');
     }
-    if let Some(spread) = &shown.spread {
+    let ratio = matches!(column.kind, Kind::Ratio { .. });
+    if let Some(spread) = shown
+        .spread
+        .as_ref()
+        .filter(|_| !ratio || width >= ROOM_FOR_RANGES)
+    {
         line.push_str(&format!(" {spread}"));
     }
     match shown.mark {

@@ -31,6 +31,7 @@ impl Shown {
                     Kind::Measured {
                         spread_shown: true, ..
                     } => spread.and_then(|spread| relative(*value, spread)),
+                    Kind::Ratio { decimals } => spread.and_then(|spread| range(spread, decimals)),
                     _ => None,
                 },
                 mark: *mark,
@@ -58,7 +59,9 @@ impl Shown {
 pub(super) fn decimals(kind: Kind) -> usize {
     match kind {
         Kind::Text => 0,
-        Kind::Fact { decimals } | Kind::Measured { decimals, .. } => decimals,
+        Kind::Fact { decimals } | Kind::Measured { decimals, .. } | Kind::Ratio { decimals } => {
+            decimals
+        }
     }
 }
 
@@ -82,6 +85,20 @@ fn relative(median: f64, spread: Spread) -> Option<String> {
     let percent = mad / median.abs() * 100.0;
     let decimals = usize::from(percent < 9.95);
     Some(format!("±{percent:.decimals$}%"))
+}
+
+/// The interval of a ratio, such as `(3.99 to 4.17)`, or the range of its rounds; nothing for a single round.
+fn range(spread: Spread, decimals: usize) -> Option<String> {
+    let (low, high) = match spread.interval {
+        Some(interval) => (interval.low, interval.high),
+        None if spread.n == 1 => return None,
+        None => (spread.min, spread.max),
+    };
+    Some(format!(
+        "({} to {})",
+        number(low, decimals),
+        number(high, decimals)
+    ))
 }
 
 /// The text in one line without control characters, so that a name from a file cannot steer a terminal or hide itself.
@@ -158,8 +175,24 @@ mod tests {
             min: 1.0,
             max: 1.0,
             n: 1,
+            interval: None,
+            of_medians: None,
         };
         assert_eq!(relative(1.0, spread), None);
+        assert_eq!(range(spread, 2), None);
+        let spread = Spread {
+            max: 1.126,
+            n: 2,
+            ..spread
+        };
+        assert_eq!(range(spread, 2).as_deref(), Some("(1.00 to 1.13)"));
+        let interval = Some(crate::stats::Interval {
+            low: 1.05,
+            high: 123.4,
+            level: 0.95,
+        });
+        let spread = Spread { interval, ..spread };
+        assert_eq!(range(spread, 1).as_deref(), Some("(1.1 to 123.4)"));
     }
 
     #[test]

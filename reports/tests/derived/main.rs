@@ -2,6 +2,7 @@
 
 mod disturbance;
 mod golden;
+mod pairs;
 mod summary;
 mod support;
 mod variants;

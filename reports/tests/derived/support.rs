@@ -43,6 +43,8 @@ pub(crate) fn job(model: &ModelInfo, kernel: &str, threads: u32) -> Job {
         decode_tokens: GENERATED,
         batch: 1,
         rounds: ROUNDS,
+        control_of: None,
+        injected_percent: None,
     }
 }
 
@@ -120,6 +122,8 @@ pub(crate) fn run(energy: EnergySourceInfo) -> Run {
             quick: false,
         },
         seed: 42,
+        budget: None,
+        design: None,
         host: Host {
             cpu: Some("Example CPU 3000".to_owned()),
             arch: "x86_64".to_owned(),
@@ -436,6 +440,7 @@ pub(crate) fn end(interrupted: bool) -> Record {
     Record::End(End {
         at: "2026-01-02T03:34:05Z".to_owned(),
         interrupted,
+        stopped_by: None,
     })
 }
 
