@@ -89,10 +89,17 @@ fn runnable() -> impl Iterator<Item = &'static KernelVariant> {
         .filter(move |v| cpu.require(v.requires).is_ok())
 }
 
-/// Relative L2 distance of two oracles.
-fn difference(a: &[f64], b: &[f64]) -> f64 {
-    let difference: f64 = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum();
-    (difference / b.iter().map(|b| b * b).sum::<f64>()).sqrt()
+/// Tokens of the vocabulary for which the engine, from an empty cache, is within [`TOLERANCE`] of an oracle that rounds the input
+/// of each linear layer to bfloat16.
+fn rounded_alike(model: &Model, variant: &'static KernelVariant) -> usize {
+    let mut session = session(model, variant, 2);
+    let vocab = u32::try_from(model.config.vocab).expect("small");
+    let mut alike = |token: u32| {
+        session.truncate(0);
+        let got = session.run_all(&[token]).expect("runs");
+        distance(&got, &logits(model, Inputs::Bf16, &[token])) < TOLERANCE
+    };
+    (0..vocab).filter(|token| alike(*token)).count()
 }
 
 fn tokens(count: usize) -> Vec<u32> {
@@ -156,11 +163,15 @@ fn every_family_agrees_with_the_oracle() {
                 println!("{what}: {whole:.1e}");
                 let bound = match variant.agreement {
                     Agreement::RoundedToBf16(_) => {
-                        // It is this rounding that costs: an oracle that rounds alike is nearer than half of that.
+                        // A value next to the middle of two neighbours can be rounded otherwise; what follows from that spreads
+                        // over the layers and, through the cache, to later tokens. Of single tokens most meet none.
+                        let (alike, vocab) = (rounded_alike(&model, variant), model.config.vocab);
+                        println!("{what}: {alike} of {vocab} tokens as by the oracle that rounds");
+                        assert!(alike * 3 > vocab * 2, "{what}: {alike} of {vocab}");
+                        // And that oracle is nearer to all tokens together than one that does not round.
                         let rounded = logits(&model, Inputs::Bf16, &tokens);
-                        let (off, cost) =
-                            (distance(&got, &rounded), difference(&rounded, &expected[1]));
-                        assert!(off < cost / 2.0, "{what}: {off} and {cost}");
+                        let off = distance(&got, &rounded);
+                        assert!(off < whole, "{what}: {off} and {whole}");
                         // Each linear layer rounds its input by up to 2^-9: some 2^-10 of it, times the root of their number.
                         1e-2
                     }
