@@ -286,7 +286,8 @@ fn exact_heads_agree_on_outliers_zeros_and_extremes() {
 #[test]
 fn a_clear_winner_costs_a_third_of_the_half_precision_head() {
     let mut random = Random(4);
-    let (rows, cols) = (4000, 512);
+    // The rows that are computed in half precision come in groups, which are wider on some CPUs and weigh on a small head.
+    let (rows, cols) = (16_000, 512);
     let weights = random.rows(rows, cols);
     let bench = &Bench::all()[1];
     let choice = heads::find("screened").unwrap();
