@@ -2,6 +2,7 @@
 
 mod folder;
 mod support;
+mod transformers_names;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use folder::{FolderFiles, Stored, fixture};
 use safetensors::Dtype;
 use serde_json::{Value, json};
 use support::{GgufWriter, Tiny, tiny_model};
+use transformers_names::transformers_name;
 
 fn model(path: &Path) -> Model {
     load(path, LoadOptions::default()).unwrap_or_else(|error| panic!("{error}"))
@@ -270,27 +272,7 @@ fn llama_folder(gguf: &GgufWriter) -> FolderFiles {
         } else {
             data.clone()
         };
-        let name = [
-            ("token_embd", "model.embed_tokens"),
-            ("output_norm", "model.norm"),
-            ("blk.", "model.layers."),
-            ("attn_norm", "input_layernorm"),
-            ("ffn_norm", "post_attention_layernorm"),
-            ("attn_q", "self_attn.q_proj"),
-            ("attn_k", "self_attn.k_proj"),
-            ("attn_v", "self_attn.v_proj"),
-            ("attn_output", "self_attn.o_proj"),
-            ("ffn_gate", "mlp.gate_proj"),
-            ("ffn_up", "mlp.up_proj"),
-            ("ffn_down", "mlp.down_proj"),
-        ]
-        .iter()
-        .fold(name.clone(), |name, (from, to)| name.replace(from, to));
-        let name = if name == "output.weight" {
-            "lm_head.weight".into()
-        } else {
-            name
-        };
+        let name = transformers_name(name);
         tensors.insert(name, Stored { dtype, shape, data });
     }
     let config = json!({

@@ -2,6 +2,7 @@
 
 mod folder;
 mod support;
+mod transformers_names;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,24 +20,7 @@ use folder::{FolderFiles, Stored};
 use safetensors::Dtype;
 use serde_json::{Value, json};
 use support::{Tiny, tiny_model};
-
-/// GGUF's names and those of transformers, replaced in this order.
-const NAMES: [(&str, &str); 14] = [
-    ("token_embd", "model.embed_tokens"),
-    ("output_norm", "model.norm"),
-    ("blk.", "model.layers."),
-    ("attn_norm", "input_layernorm"),
-    ("ffn_norm", "post_attention_layernorm"),
-    ("attn_q_norm", "self_attn.q_norm"),
-    ("attn_k_norm", "self_attn.k_norm"),
-    ("attn_q", "self_attn.q_proj"),
-    ("attn_k", "self_attn.k_proj"),
-    ("attn_v", "self_attn.v_proj"),
-    ("attn_output", "self_attn.o_proj"),
-    ("ffn_gate", "mlp.gate_proj"),
-    ("ffn_up", "mlp.up_proj"),
-    ("ffn_down", "mlp.down_proj"),
-];
+use transformers_names::transformers_name;
 
 fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-qwen3-F16.gguf")
@@ -47,15 +31,7 @@ fn folder_of(path: &Path) -> FolderFiles {
     let gguf = Gguf::open(path).unwrap();
     let model = Model::from_gguf(&gguf, LoadOptions::default()).unwrap();
     let tensors = gguf.tensors().map(|tensor| {
-        let name = NAMES
-            .iter()
-            .fold(tensor.name().to_owned(), |name, (from, to)| {
-                name.replace(from, to)
-            });
-        let name = match name.as_str() {
-            "output.weight" => "lm_head.weight".to_owned(),
-            _ => name,
-        };
+        let name = transformers_name(tensor.name());
         let dims = tensor.dims().iter().rev();
         let stored = Stored {
             dtype: match tensor.format().name {
