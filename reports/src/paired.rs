@@ -97,15 +97,6 @@ impl Paired {
             ),
         }
     }
-
-    /// Both ends of the interval, or where there is none of the range; nothing for a single pair.
-    pub fn ends(&self) -> Option<(f64, f64)> {
-        match self.interval {
-            Ok(interval) => Some((interval.low, interval.high)),
-            Err(_) if self.n == 1 => None,
-            Err(_) => Some((self.min, self.max)),
-        }
-    }
 }
 
 /// The logarithms of the ratios of pairs.

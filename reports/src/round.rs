@@ -33,8 +33,10 @@ pub struct Round {
     pub decode_tokens_per_second: Reading,
     /// Bytes of the packed weights over the median duration of a plain read of them, in 10^9 bytes per second.
     pub read_bandwidth_gb_per_second: Reading,
-    /// Bytes that decode has to read for each step (weights once, and the KV cache of each sequence up to the mean position) times
-    /// steps/s, in 10^9 bytes per second.
+    /// Bytes that decode has to read for each token: those of a step (weights once, and the KV cache of each sequence up to the
+    /// mean position) over the sequences that share it.
+    pub decode_bytes_per_token: Reading,
+    /// The same times tokens/s, in 10^9 bytes per second.
     pub decode_gb_per_second: Reading,
     /// The former over the read bandwidth of the same round, in percent.
     pub bandwidth_share_percent: Reading,
@@ -126,13 +128,16 @@ impl Round {
         let prefill_tokens_per_second = prefill.map(tokens_per_second);
         let decode_tokens_per_second = decode.map(tokens_per_second);
         let read_bandwidth = bandwidth.map(bandwidth_of);
-        let decode_bandwidth =
-            match (loaded, decode, &decode_tokens_per_second) {
-                (Some(loaded), Some(sample), Some(speed)) => Some(speed.clone().map(|speed| {
-                    decode_bytes_per_step(job, loaded, sample) * speed / batch * 1e-9
-                })),
-                _ => None,
-            };
+        let decode_bytes_per_token: Reading = match (loaded, decode) {
+            (Some(loaded), Some(sample)) => {
+                Some(Ok(decode_bytes_per_step(job, loaded, sample) / batch))
+            }
+            _ => None,
+        };
+        let decode_bandwidth = match (&decode_bytes_per_token, &decode_tokens_per_second) {
+            (Some(Ok(bytes)), Some(speed)) => Some(speed.clone().map(|speed| bytes * speed * 1e-9)),
+            _ => None,
+        };
         let compute_peak = compute.map(operations_of);
         let operations = |speed: &Reading| match (loaded, speed) {
             (Some(loaded), Some(speed)) => Some(
@@ -151,6 +156,7 @@ impl Round {
             first_token_ms: prefill.map(|s| Ok(median_seconds(s)? * 1e3)),
             decode_tokens_per_second,
             bandwidth_share_percent: share_percent(&decode_bandwidth, &read_bandwidth),
+            decode_bytes_per_token,
             decode_gb_per_second: decode_bandwidth,
             read_bandwidth_gb_per_second: read_bandwidth,
             prefill_compute_share_percent: share_percent(&prefill_operations, &compute_peak),

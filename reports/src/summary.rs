@@ -299,7 +299,7 @@ fn status(lines: &JobLines<'_>, ending: Ending, finished_rounds: usize) -> Statu
 
 /// Says so when equal work gave different tokens: such figures are of two different computations.
 fn disagreement(lines: &JobLines<'_>) -> Option<String> {
-    for phase in [Phase::Prefill, Phase::Decode] {
+    for phase in [Phase::Prefill, Phase::Decode, Phase::Request] {
         let samples = lines.rounds.values().flat_map(|round| &round.samples);
         let digests: BTreeSet<&str> = samples
             .filter(|sample| sample.phase == phase)

@@ -27,7 +27,7 @@ fn the_floor_is_bytes_times_energy_of_a_bit_and_says_nothing_without_bytes() {
     let model = find("dram-floor").unwrap();
     let mut subject = PUBLISHED[5].subject();
     assert!((model.evaluate)(&subject).unwrap_err().contains("--run"));
-    subject.bytes_per_token = Some(1_180_000_000);
+    subject.bytes_per_token = Some(1.18e9);
     let joules = (model.evaluate)(&subject).unwrap();
     assert!((joules.low - 0.04248).abs() < 1e-9 && (joules.high - 0.236).abs() < 1e-9);
     assert!(text(model, &[subject]).contains("MODEL ~42 mJ to 236 mJ"));
@@ -37,7 +37,7 @@ fn the_floor_is_bytes_times_energy_of_a_bit_and_says_nothing_without_bytes() {
 fn every_line_with_a_figure_says_model_and_no_key_is_one_of_a_measurement() {
     let mut subjects: Vec<Subject> = PUBLISHED.iter().map(|row| row.subject()).collect();
     subjects[0].name = "=1+1\u{1b}[2J".to_owned();
-    subjects[1].bytes_per_token = Some(1_000_000);
+    subjects[1].bytes_per_token = Some(1e6);
     for model in MODELS {
         for text in [text(model, &subjects), published_text()] {
             for line in text

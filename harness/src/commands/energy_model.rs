@@ -5,7 +5,7 @@ use crate::suite;
 use crate::worker::shape_of;
 use anyhow::anyhow;
 use bitbench_reports::modelled::{self, MODELS, Subject};
-use bitbench_reports::record::{Precision, Record, Records};
+use bitbench_reports::record::Records;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `bitbench energy-model`.
@@ -110,27 +110,7 @@ fn of_shapes(names: &[String]) -> Result<Vec<Subject>, CommandError> {
 /// Each job of a run that told its shape.
 fn of_run(folder: &Path) -> Result<Vec<Subject>, CommandError> {
     let records = Records::read(folder).map_err(CommandError::usage)?;
-    let mut subjects: Vec<Subject> = Vec::new();
-    for job in &records.run.jobs {
-        let loaded = records.lines.iter().find_map(|line| match line {
-            Record::Loaded(loaded) if loaded.place.job == job.id => Some(loaded),
-            _ => None,
-        });
-        let Some((loaded, shape)) = loaded.and_then(|loaded| Some((loaded, loaded.shape?))) else {
-            continue;
-        };
-        let positions = u64::from(job.prefill_tokens) + u64::from(job.decode_tokens) / 2;
-        let batch = u64::from(job.batch.max(1));
-        subjects.push(Subject {
-            name: job.id.clone(),
-            shape,
-            ternary: job.precision == Precision::Ternary,
-            // Weights are read once for a token of each sequence; keys and values for each.
-            bytes_per_token: Some(
-                loaded.weights_bytes_per_token / batch + loaded.kv_bytes_per_position * positions,
-            ),
-        });
-    }
+    let subjects = Subject::of_run(&records);
     if subjects.is_empty() {
         return Err(CommandError::usage(anyhow!(
             "{}: no job of this run tells the shape of its network",

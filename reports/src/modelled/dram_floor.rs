@@ -18,7 +18,7 @@ fn evaluate(subject: &Subject) -> Result<ModelledJoules, String> {
     let bytes = subject
         .bytes_per_token
         .ok_or("the bytes of a decode step are known of a run only: name its folder with --run")?;
-    let bits = bytes as f64 * 8.0;
+    let bits = bytes * 8.0;
     Ok(ModelledJoules {
         low: bits * LOW,
         high: bits * HIGH,

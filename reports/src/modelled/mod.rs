@@ -12,7 +12,8 @@ mod table;
 pub use published::{PUBLISHED, Published};
 pub use table::{csv, published_text, text};
 
-use crate::record::NetworkShape;
+use crate::record::{NetworkShape, Precision, Records};
+use crate::summary::{Summary, summarise};
 
 /// Energy that a model says, as a range, in joules.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,8 +33,24 @@ pub struct Subject {
     pub shape: NetworkShape,
     /// Whether its linear layers are ternary; half precision otherwise.
     pub ternary: bool,
-    /// Bytes that a decode step reads, where a worker told them.
-    pub bytes_per_token: Option<u64>,
+    /// Bytes that decode reads for each token, where a run tells them.
+    pub bytes_per_token: Option<f64>,
+}
+
+impl Subject {
+    /// Each job of a run that was measured and told the dimensions of its network.
+    pub fn of_run(records: &Records) -> Vec<Subject> {
+        let of_job = |summary: Summary| {
+            let bytes = summary.figure(|round| &round.decode_bytes_per_token);
+            Some(Subject {
+                shape: summary.loaded?.shape?,
+                name: summary.job.id,
+                ternary: summary.job.precision == Precision::Ternary,
+                bytes_per_token: bytes.ok().map(|figure| figure.median),
+            })
+        };
+        summarise(records).into_iter().filter_map(of_job).collect()
+    }
 }
 
 /// A model of energy.

@@ -9,13 +9,13 @@ use crate::summary::Figure;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-const WIDTH: u32 = 600;
+const WIDTH: u32 = 624;
 const ROW_HEIGHT: u32 = 30;
 const MARGIN: u32 = 10;
 /// Where the bars start, in pixels from the left; the labels stand before it.
-const BARS_FROM: i32 = 212;
+const BARS_FROM: i32 = 236;
 /// Where the longest bar ends; its figure stands behind it.
-const BARS_TO: i32 = 530;
+const BARS_TO: i32 = 554;
 /// Labels longer than this are cut; about what fits before the bars.
 const LONGEST_LABEL: usize = 28;
 const FONT: &str = "sans-serif";

@@ -1,6 +1,6 @@
 //! Ratios with their intervals, the A/A control, outliers and budgets, in what a report says.
 
-use crate::support;
+use crate::support::{self, ratio, row};
 use bitbench_reports::compare::Against;
 use bitbench_reports::record::*;
 use bitbench_reports::render::{csv, html, markdown, terminal};
@@ -74,26 +74,24 @@ fn six_rounds_give_an_interval_and_five_a_range() {
         let report = report(&lines(rounds));
         let verdict = &report.verdicts()[0];
         assert!(verdict.contains(expected), "{verdict}");
-        let row = report
-            .rows
-            .iter()
-            .find(|row| row.summary.job.id == ROW)
-            .unwrap();
-        let Against::Baseline { figure, .. } = &row.comparison.decode_speedup else {
-            panic!("{:?}", row.comparison);
-        };
+        let row = row(&report, ROW);
+        let figure = ratio(&row.comparison.decode_speedup);
         assert_eq!(
             (figure.n, figure.interval.is_ok()),
             (rounds as usize, rounds >= 6)
         );
         assert!(figure.min <= figure.estimate && figure.estimate <= figure.max);
-        let (low, high) = figure.ends().unwrap();
-        assert!(low <= figure.estimate && figure.estimate <= high);
-        let Against::Baseline { figure: saved, .. } = &row.comparison.energy_saved_percent else {
-            panic!("{:?}", row.comparison);
-        };
-        let (low, high) = saved.ends().unwrap();
-        assert!(low <= saved.estimate && saved.estimate <= high, "{saved:?}");
+        let saved = ratio(&row.comparison.energy_saved_percent);
+        for figure in [figure, saved] {
+            let (low, high) = match figure.interval {
+                Ok(interval) => (interval.low, interval.high),
+                Err(_) => (figure.min, figure.max),
+            };
+            assert!(
+                low <= figure.estimate && figure.estimate <= high,
+                "{figure:?}"
+            );
+        }
         let csv = csv::render(&report).unwrap();
         let mut reader = csv_rows(&csv);
         let fields = reader.remove(ROW).unwrap();

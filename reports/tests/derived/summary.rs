@@ -1,6 +1,6 @@
 //! What becomes of lines that are not as they should be.
 
-use crate::support;
+use crate::support::{self, ratio, row};
 use bitbench_reports::compare::Against;
 use bitbench_reports::record::*;
 use bitbench_reports::report::Report;
@@ -371,7 +371,7 @@ fn one_failed_round_withholds_every_figure() {
 
 #[test]
 fn rounds_that_disagree_about_the_tokens_are_a_failure() {
-    for which in [Phase::Prefill, Phase::Decode] {
+    for which in [Phase::Prefill, Phase::Decode, Phase::Request] {
         let mut lines = measured();
         phase(&mut lines, BASE, which).last().unwrap().digest = Some("blake3:other".to_owned());
         let summary = summary(&lines, BASE);
@@ -577,15 +577,8 @@ fn only_rounds_that_both_have_are_compared() {
     let mut lines = measured();
     lines.retain(|line| !place(line).is_some_and(|p| p.job == BASE && p.round == 0));
     let report = report(&lines);
-    let row = report
-        .rows
-        .iter()
-        .find(|row| row.summary.job.id == ROW)
-        .unwrap();
-    let Against::Baseline { figure, .. } = &row.comparison.decode_speedup else {
-        panic!("{:?}", row.comparison);
-    };
-    assert_eq!(figure.n, 2);
+    let row = row(&report, ROW);
+    assert_eq!(ratio(&row.comparison.decode_speedup).n, 2);
 }
 
 #[test]

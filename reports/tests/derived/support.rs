@@ -1,7 +1,11 @@
 //! A stored run in memory: two models, three kernels, one and two threads, three rounds. Tests change its lines and read it
 //! back through a file, as the harness would.
 
+use bitbench_reports::columns::Row;
+use bitbench_reports::compare::Against;
+use bitbench_reports::paired::Paired;
 use bitbench_reports::record::*;
+use bitbench_reports::report::Report;
 use std::fs;
 use std::path::Path;
 
@@ -457,6 +461,20 @@ pub(crate) fn read_back(lines: &[Record]) -> Records {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join(FILE_NAME), stored(lines)).unwrap();
     Records::read(dir.path()).unwrap()
+}
+
+/// The row of a job.
+pub(crate) fn row<'a>(report: &'a Report, job: &str) -> &'a Row {
+    let mut rows = report.rows.iter();
+    rows.find(|row| row.summary.job.id == job).unwrap()
+}
+
+/// What a row has against its baseline.
+pub(crate) fn ratio(against: &Against) -> &Paired {
+    match against {
+        Against::Baseline { figure, .. } => figure,
+        other => panic!("no baseline: {other:?}"),
+    }
 }
 
 /// The stored run of the golden tests.
