@@ -10,9 +10,9 @@
 
 use anyhow::{Context, anyhow, bail, ensure};
 use bitbench::energy::sysfs::SysFs;
+use bitbench::host::topology;
 use bitbench::meter::Meter;
 use bitbench::suite::{find_shape, load_shapes};
-use bitbench::topology;
 use bitbench::worker::{ModelSource, Process, Reply, Request};
 use bitbench_engine::cpu::Cpu;
 use bitbench_engine::kernels::VARIANTS;

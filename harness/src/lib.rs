@@ -28,7 +28,6 @@ pub mod runner;
 pub mod speeds;
 pub mod suite;
 pub mod surroundings;
-pub mod topology;
 pub mod tune;
 pub mod verify;
 pub mod worker;

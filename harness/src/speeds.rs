@@ -7,18 +7,20 @@ use bitbench_engine::kernels::KernelVariant;
 use bitbench_engine::ops::SharedIsa;
 use bitbench_engine::threads::Pool;
 use bitbench_engine::weights::LinearWeights;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Rough speeds of this machine.
-#[derive(Debug, Clone)]
+/// Rough speeds of this machine. A kernel is looked at when it is first asked for.
+#[derive(Debug)]
 pub struct Speeds {
+    cpu: Cpu,
     /// Bytes a second that one thread reads from memory.
     read_one: f64,
     /// Bytes a second that all cores together read.
     read_all: f64,
-    /// Weights a second on one thread: one token, and each of a batch.
-    kernels: HashMap<&'static str, (f64, f64)>,
+    /// Weights a second on one thread: one token, and each of a batch; by the name of a kernel.
+    kernels: RefCell<HashMap<&'static str, (f64, f64)>>,
 }
 
 /// How long each look lasts.
@@ -31,8 +33,8 @@ const BATCH: usize = 32;
 const READ_BYTES: usize = 128 << 20;
 
 impl Speeds {
-    /// Looks at the kernels that a plan needs.
-    pub fn probe(cpu: &Cpu, kernels: &[&'static KernelVariant], physical_cores: u32) -> Speeds {
+    /// Looks at the memory.
+    pub fn probe(cpu: &Cpu, physical_cores: u32) -> Speeds {
         let memory: Vec<u64> = vec![1; READ_BYTES / 8];
         let read = |threads: usize| {
             per_second(|| {
@@ -48,21 +50,31 @@ impl Speeds {
             })
         };
         let (read_one, read_all) = (read(1), read(physical_cores.max(1) as usize));
-        let kernels = kernels
-            .iter()
-            .filter_map(|k| Some((k.name, kernel_speed(cpu, k)?)))
-            .collect();
         Speeds {
+            cpu: *cpu,
             read_one,
             read_all,
-            kernels,
+            kernels: RefCell::default(),
         }
+    }
+
+    fn of(&self, kernel: &'static KernelVariant) -> (f64, f64) {
+        let mut kernels = self.kernels.borrow_mut();
+        let known = kernels.entry(kernel.name);
+        // One that does not run here is skipped, so whatever is said of its time is not used.
+        *known.or_insert_with(|| kernel_speed(&self.cpu, kernel).unwrap_or((1e9, 1e9)))
     }
 
     /// Predicted time of a decoded token in seconds.
     #[expect(clippy::cast_precision_loss, reason = "a prediction")]
-    pub fn token_s(&self, kernel: &str, weights: u64, bytes: u64, threads: u32) -> f64 {
-        let (decode, _) = self.kernels.get(kernel).copied().unwrap_or((1e9, 1e9));
+    pub fn token_s(
+        &self,
+        kernel: &'static KernelVariant,
+        weights: u64,
+        bytes: u64,
+        threads: u32,
+    ) -> f64 {
+        let (decode, _) = self.of(kernel);
         let read = if threads > 1 {
             self.read_all
         } else {
@@ -73,8 +85,14 @@ impl Speeds {
 
     /// Predicted time of a prompt in seconds.
     #[expect(clippy::cast_precision_loss, reason = "a prediction")]
-    pub fn prompt_s(&self, kernel: &str, weights: u64, tokens: u32, threads: u32) -> f64 {
-        let (_, prefill) = self.kernels.get(kernel).copied().unwrap_or((1e9, 1e9));
+    pub fn prompt_s(
+        &self,
+        kernel: &'static KernelVariant,
+        weights: u64,
+        tokens: u32,
+        threads: u32,
+    ) -> f64 {
+        let (_, prefill) = self.of(kernel);
         // A tenth for attention and the rest.
         1.1 * weights as f64 * f64::from(tokens) / (prefill * f64::from(threads))
     }

@@ -3,13 +3,13 @@
 use super::energy::EnergyArguments;
 use super::{Code, CommandError};
 use crate::host;
+use crate::host::topology;
 use crate::interrupt;
 use crate::journal::{Done, Journal, JournalError};
 use crate::plan::{self, Choices, ControlChoice, Machine, Plan};
 use crate::progress::{self, Progress, minutes, plain};
 use crate::runner::{Ended, Runner};
 use crate::suite::{self, Threads};
-use crate::topology;
 use anyhow::{Context, anyhow};
 use bitbench_engine::cpu::Cpu;
 use bitbench_reports::record::{

@@ -4,28 +4,21 @@ use super::field;
 use crate::roots::{Roots, list, numbered, read, read_number};
 use bitbench_reports::record::{CoreKind, MemoryNode};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// CPUs that Intel's hybrids list apart, by kind, the fast ones first.
-const HYBRID: [(&str, &str); 3] = [
+pub(super) const HYBRID: [(&str, &str); 3] = [
     ("performance", "devices/cpu_core/cpus"),
     ("efficient", "devices/cpu_atom/cpus"),
     ("low power", "devices/cpu_lowpower/cpus"),
 ];
 
-/// Distinct cores among all CPUs of the machine, at most the hardware threads this process may use.
-pub(super) fn physical(sysfs: &Path, logical: u32) -> u32 {
-    let cpus = numbered(&sysfs.join("devices/system/cpu"), "cpu");
-    let cores: BTreeSet<_> = cpus.iter().filter_map(|(_, cpu)| core(cpu)).collect();
-    match u32::try_from(cores.len()) {
-        Ok(count @ 1..) => count.min(logical),
-        _ => logical,
-    }
-}
+/// Package and core within it. A package can be -1, where the firmware does not number it.
+pub(super) type CoreId = (i64, i64);
 
-/// Package and core of a CPU.
-fn core(cpu: &Path) -> Option<(String, String)> {
-    let id = |name: &str| read(&cpu.join("topology").join(name));
+/// The core of a CPU, from its folder.
+pub(super) fn core(cpu: &Path) -> Option<CoreId> {
+    let id = |name: &str| read_number(&cpu.join("topology").join(name));
     Some((id("physical_package_id")?, id("core_id")?))
 }
 
@@ -39,7 +32,7 @@ pub(super) fn online(roots: &Roots) -> Vec<u32> {
 /// CPU packages of these CPUs.
 pub(super) fn packages(roots: &Roots, cpus: &[u32]) -> Option<u32> {
     let core = |cpu: &u32| core(&folder(roots, *cpu));
-    let packages: BTreeSet<String> = cpus.iter().filter_map(core).map(|(p, _)| p).collect();
+    let packages: BTreeSet<i64> = cpus.iter().filter_map(core).map(|(p, _)| p).collect();
     u32::try_from(packages.len()).ok().filter(|n| *n > 0)
 }
 
@@ -97,7 +90,8 @@ fn limit(roots: &Roots, cpu: u32, name: &str) -> Option<u64> {
     read_number(&folder(roots, cpu).join("cpufreq").join(name))
 }
 
-fn folder(roots: &Roots, cpu: u32) -> std::path::PathBuf {
+/// The folder of a CPU.
+pub(super) fn folder(roots: &Roots, cpu: u32) -> PathBuf {
     roots.sys(&format!("devices/system/cpu/cpu{cpu}"))
 }
 
@@ -140,27 +134,6 @@ pub(super) fn list_of(numbers: &[u32]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
-
-    #[test]
-    fn cores_are_counted_once() {
-        let root = tempfile::tempdir().expect("temp dir");
-        for (cpu, package, core) in [(0, 0, 0), (1, 0, 0), (2, 0, 1), (3, 1, 0)] {
-            let topology = root
-                .path()
-                .join(format!("devices/system/cpu/cpu{cpu}/topology"));
-            fs::create_dir_all(&topology).expect("create");
-            fs::write(topology.join("physical_package_id"), format!("{package}\n")).expect("write");
-            fs::write(topology.join("core_id"), format!("{core}\n")).expect("write");
-        }
-        assert_eq!(physical(root.path(), 8), 3);
-        assert_eq!(
-            physical(root.path(), 2),
-            2,
-            "never more than the process may use"
-        );
-        assert_eq!(physical(&root.path().join("nothing"), 4), 4);
-    }
 
     #[test]
     fn numbers_are_listed_as_ranges() {

@@ -5,6 +5,7 @@ mod cores;
 mod limits;
 mod moment;
 mod settings;
+pub mod topology;
 
 pub use caches::caches;
 pub use limits::available_memory;
@@ -27,7 +28,7 @@ pub fn capture(cpu: &Cpu) -> Host {
         cpu: system.as_ref().and_then(|s| cpu_brand(s.cpus().first()?)),
         arch: std::env::consts::ARCH.to_owned(),
         features: cpu.features().map(|f| f.name().to_owned()).collect(),
-        physical_cores: cores::physical(&roots.sys(""), logical),
+        physical_cores: topology::count(&topology::cores(), logical),
         logical_cpus: logical,
         memory_bytes: system.map(|s| s.total_memory()).filter(|bytes| *bytes > 0),
         last_level_cache_bytes: caches(&roots.sys("")).last().map(|c| c.bytes),

@@ -156,7 +156,7 @@ fn weights_bytes(wanted: &Wanted<'_>) -> u64 {
 /// Predicted time of a round: load, check, warm-up, prefill window, prompt and decode window, whole requests, bandwidth and
 /// compute windows, idle windows.
 fn round_s(wanted: &Wanted<'_>, timing: &Timing<'_>) -> f64 {
-    let (speeds, kernel, threads) = (timing.speeds, wanted.kernel.name, wanted.threads);
+    let (speeds, kernel, threads) = (timing.speeds, wanted.kernel, wanted.threads);
     let (weights, bytes) = (
         wanted.subject.config.linear_weights(),
         weights_bytes(wanted),

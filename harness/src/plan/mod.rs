@@ -8,9 +8,9 @@ mod subject;
 pub use job::{WEIGHTS_SEED, positions};
 pub use subject::model_config;
 
+use crate::host::topology::Core;
 use crate::speeds::Speeds;
 use crate::suite::{self, Case, LoadedSuite, Suite, Threads};
-use crate::topology::Core;
 use crate::tune::StoredError;
 use crate::worker::ModelSource;
 use bitbench_engine::cpu::Cpu;
@@ -211,9 +211,8 @@ pub fn expand(
     let extra_s = 2.0 * idle_s
         + 3.0 * (window_s - suite.window_s).max(0.0)
         + warm_up.window_s * stats::TREND_LENGTH as f64;
-    let runnable = select::runnable(machine.cpu);
     let timing = Timing {
-        speeds: &Speeds::probe(machine.cpu, &runnable, machine.physical_cores),
+        speeds: &Speeds::probe(machine.cpu, machine.physical_cores),
         window_s,
         idle_s,
         warm_up_s: warm_up.window_s * stats::TREND_LENGTH as f64,
@@ -443,13 +442,13 @@ fn reference_s(jobs: &[PlannedJob], machine: &Machine<'_>, speeds: &Speeds) -> f
         );
         total += speeds.load_s(weights, bytes)
             + speeds.prompt_s(
-                kernel.name,
+                kernel,
                 weights,
                 CHECK_PROMPT * batch,
                 machine.physical_cores,
             )
             + f64::from(check_continuation(batch) * batch)
-                * speeds.token_s(kernel.name, weights, bytes, machine.physical_cores);
+                * speeds.token_s(kernel, weights, bytes, machine.physical_cores);
     }
     total
 }

@@ -22,15 +22,6 @@ fn family_name(variant: &str) -> &str {
         .map_or(variant, |(family, _)| family)
 }
 
-/// Every variant that this CPU runs.
-pub(super) fn runnable(cpu: &Cpu) -> Vec<&'static KernelVariant> {
-    kernels::VARIANTS
-        .iter()
-        .copied()
-        .filter(|k| cpu.require(k.requires).is_ok())
-        .collect()
-}
-
 /// The patterns that stand for what `bitbench tune` chose: for which weights, and for which phase.
 fn tuned_pattern(pattern: &str) -> Option<(Precision, tune::Phase)> {
     match pattern {

@@ -1,6 +1,7 @@
 //! Short windows of decode before those that count, until neither speed nor power has a trend.
 
-use super::{Runner, Stop, expect_done, nanoseconds, sample, tokens};
+use super::windows::sample;
+use super::{Runner, Stop, expect_done, nanoseconds, tokens};
 use crate::plan::PlannedJob;
 use crate::worker::{Process, Request};
 use bitbench_reports::record::{Phase, Place, Record, Sample};

@@ -33,7 +33,7 @@ fn threads_are_bound_to_cores_of_their_own_unless_they_are_to_be_left_alone() {
     for loaded in loaded("free") {
         assert_eq!((loaded.cpus, loaded.harness_cpus), (None, None));
     }
-    let cores = bitbench::topology::cores();
+    let cores = bitbench::host::topology::cores();
     for loaded in loaded("bound") {
         let threads = loaded
             .place
@@ -43,7 +43,7 @@ fn threads_are_bound_to_cores_of_their_own_unless_they_are_to_be_left_alone() {
             .unwrap()
             .parse()
             .unwrap();
-        let placement = bitbench::topology::place(&cores, threads);
+        let placement = bitbench::host::topology::place(&cores, threads);
         let (workers, harness) = match placement {
             Some(placement) => (Some(placement.workers), placement.harness),
             None => (None, Vec::new()),

@@ -211,10 +211,19 @@ fn print_machine(host: &Host) {
 fn print_probe(examined: &Examined) {
     say!("Probe");
     for probe in examined.probe.iter().flatten() {
+        // One thread waits for no other.
+        let barrier = match probe.threads {
+            1 => String::new(),
+            _ => format!("a barrier takes {:.2} us, ", probe.barrier_us),
+        };
         say!(
-            "  {:>3} threads: a barrier takes {:.2} us, memory gives {:.1} GB/s",
+            "  {:>3} {}: {barrier}memory gives {:.1} GB/s",
             probe.threads,
-            probe.barrier_us,
+            if probe.threads == 1 {
+                "thread"
+            } else {
+                "threads"
+            },
             probe.read_gb_per_second
         );
     }

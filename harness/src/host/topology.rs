@@ -1,16 +1,16 @@
 //! The physical cores that this process may use, and which of them a worker gets.
 
+use super::cores::{CoreId, HYBRID, core, folder};
 use crate::affinity;
+use crate::roots::{Roots, list, read, read_number};
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
 /// One physical core.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Core {
     /// Its hardware threads that this process may use, in rising order; at least one.
     pub cpus: Vec<u32>,
-    /// How fast its kind is: a higher number is a faster core; 0 where all are alike or the system does not tell.
+    /// How fast its kind is: a higher number is a faster core, equal ones are alike as far as the system tells.
     pub performance: u32,
 }
 
@@ -25,30 +25,28 @@ pub struct Placement {
 
 /// The cores that this process may use, the fast ones first; empty where the system does not tell.
 pub fn cores() -> Vec<Core> {
-    cores_of(Path::new("/sys"), &affinity::of_thread())
+    cores_of(&Roots::machine(), &affinity::of_thread())
 }
 
-/// The cores among `allowed` CPUs, as a `/sys` at this path tells.
-fn cores_of(sysfs: &Path, allowed: &[u32]) -> Vec<Core> {
-    let read = |path: &Path| Some(fs::read_to_string(path).ok()?.trim().to_owned());
-    let efficient = read(&sysfs.join("devices/cpu_atom/cpus")).and_then(|list| cpus_in(&list));
-    let mut cores: BTreeMap<(i64, i64), Core> = BTreeMap::new();
+/// The cores among `allowed` CPUs.
+fn cores_of(roots: &Roots, allowed: &[u32]) -> Vec<Core> {
+    let kinds: Vec<Vec<u32>> = HYBRID
+        .iter()
+        .map(|(_, path)| read(&roots.sys(path)).and_then(|text| list(&text)))
+        .map(Option::unwrap_or_default)
+        .collect();
+    let mut cores: BTreeMap<CoreId, Core> = BTreeMap::new();
     for cpu in allowed {
-        let folder = sysfs.join(format!("devices/system/cpu/cpu{cpu}"));
-        // A package can be -1, where the firmware does not number it.
-        let number = |name: &str| read(&folder.join(name))?.parse::<i64>().ok();
-        let id = |name: &str| number(&format!("topology/{name}"));
-        let (Some(package), Some(core)) = (id("physical_package_id"), id("core_id")) else {
+        let folder = folder(roots, *cpu);
+        let Some(id) = core(&folder) else {
             // Half a map would bind two threads to one core.
             return Vec::new();
         };
-        // Capacities are those of ARM's big.LITTLE; Intel's hybrids list their efficient cores.
-        let performance = match (number("cpu_capacity"), &efficient) {
-            (Some(capacity), _) => u32::try_from(capacity).unwrap_or(0),
-            (None, Some(efficient)) => u32::from(!efficient.contains(cpu)),
-            (None, None) => 0,
-        };
-        let core = cores.entry((package, core)).or_insert(Core {
+        // Capacities are those of ARM's big.LITTLE; Intel's hybrids list their kinds of cores, the fast ones first.
+        let kind = kinds.iter().position(|cpus| cpus.contains(cpu));
+        let slower = u32::try_from(kind.unwrap_or(0)).unwrap_or(u32::MAX);
+        let performance = read_number(&folder.join("cpu_capacity")).unwrap_or(u32::MAX - slower);
+        let core = cores.entry(id).or_insert(Core {
             cpus: Vec::new(),
             performance,
         });
@@ -58,6 +56,15 @@ fn cores_of(sysfs: &Path, allowed: &[u32]) -> Vec<Core> {
     // Stable: within a kind they stay in the order of packages and cores.
     cores.sort_by_key(|core| std::cmp::Reverse(core.performance));
     cores
+}
+
+/// How many of these cores can be kept busy by the hardware threads that control groups leave a process; as many as there are
+/// threads where the cores are not known.
+pub(super) fn count(cores: &[Core], hardware_threads: u32) -> u32 {
+    match u32::try_from(cores.len()) {
+        Ok(count @ 1..) => count.min(hardware_threads),
+        _ => hardware_threads,
+    }
 }
 
 /// The first hardware thread of as many cores as there are worker threads; nothing where there are not enough.
@@ -74,31 +81,16 @@ pub fn place(cores: &[Core], threads: u32) -> Option<Placement> {
     })
 }
 
-/// The CPUs of a list such as `0-3,8`.
-fn cpus_in(list: &str) -> Option<Vec<u32>> {
-    /// More than any machine has: a damaged list is no reason to fill the memory.
-    const MOST: usize = 1 << 16;
-    let mut cpus = Vec::new();
-    for range in list.split(',').filter(|range| !range.is_empty()) {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
-        cpus.extend((first..=last).take(MOST));
-        if cpus.len() >= MOST {
-            return None;
-        }
-    }
-    Some(cpus)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
-    /// A `/sys` with these CPUs: number, package, core, capacity.
+    /// A machine with these CPUs: number, package, core, capacity.
     fn machine(cpus: &[(u32, u32, u32, Option<u32>)], atoms: Option<&str>) -> tempfile::TempDir {
         let root = tempfile::tempdir().expect("a folder");
         let write = |name: String, text: String| {
-            let path = root.path().join(name);
+            let path = root.path().join("sys").join(name);
             fs::create_dir_all(path.parent().expect("in a folder")).expect("create");
             fs::write(path, text + "\n").expect("write");
         };
@@ -138,14 +130,14 @@ mod tests {
             ],
             Some("0-1"),
         );
-        let cores = cores_of(root.path(), &[0, 1, 2, 3, 4, 5]);
+        let cores = cores_of(&Roots::at(root.path()), &[0, 1, 2, 3, 4, 5]);
         assert_eq!(workers(&cores, 1), (vec![2], vec![0, 1, 4, 5]));
         assert_eq!(workers(&cores, 3), (vec![2, 4, 0], vec![1]));
         assert_eq!(workers(&cores, 4), (vec![2, 4, 0, 1], vec![]));
         assert_eq!(place(&cores, 5), None);
         // A control group that leaves one hardware thread of a core leaves the core.
         assert_eq!(
-            workers(&cores_of(root.path(), &[3, 5]), 2),
+            workers(&cores_of(&Roots::at(root.path()), &[3, 5]), 2),
             (vec![3, 5], vec![])
         );
     }
@@ -160,7 +152,7 @@ mod tests {
             ],
             None,
         );
-        let cores = cores_of(arm.path(), &[0, 1, 2]);
+        let cores = cores_of(&Roots::at(arm.path()), &[0, 1, 2]);
         assert_eq!(workers(&cores, 2), (vec![2, 0], vec![1]));
         let sockets = machine(
             &[
@@ -171,19 +163,36 @@ mod tests {
             ],
             None,
         );
-        let cores = cores_of(sockets.path(), &[0, 1, 2, 3]);
+        let cores = cores_of(&Roots::at(sockets.path()), &[0, 1, 2, 3]);
         assert_eq!(workers(&cores, 3), (vec![0, 2, 1], vec![3]));
     }
 
     #[test]
     fn an_unknown_machine_binds_nothing() {
         let root = machine(&[(0, 0, 0, None)], None);
-        assert_eq!(cores_of(root.path(), &[0, 1]), []);
-        assert_eq!(cores_of(root.path(), &[]), []);
-        assert_eq!(cpus_in("0-2,7"), Some(vec![0, 1, 2, 7]));
-        assert_eq!(cpus_in(""), Some(vec![]));
-        for damaged in ["x", "3-", "0-4294967295"] {
-            assert_eq!(cpus_in(damaged), None, "{damaged}");
-        }
+        assert_eq!(cores_of(&Roots::at(root.path()), &[0, 1]), []);
+        assert_eq!(cores_of(&Roots::at(root.path()), &[]), []);
+    }
+
+    #[test]
+    fn cores_are_counted_once_and_no_more_than_can_be_used() {
+        let root = machine(
+            &[
+                (0, 0, 0, None),
+                (1, 0, 0, None),
+                (2, 0, 1, None),
+                (3, 1, 0, None),
+            ],
+            None,
+        );
+        let of = |allowed: &[u32]| cores_of(&Roots::at(root.path()), allowed);
+        assert_eq!(count(&of(&[0, 1, 2, 3]), 8), 3);
+        assert_eq!(count(&of(&[0, 1, 2, 3]), 2), 2, "what control groups leave");
+        assert_eq!(
+            count(&of(&[0, 1]), 2),
+            1,
+            "two hardware threads of one core"
+        );
+        assert_eq!(count(&[], 4), 4);
     }
 }
