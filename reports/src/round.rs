@@ -31,6 +31,8 @@ pub struct Round {
     pub first_token_ms: Reading,
     /// Tokens of one repetition over the median duration of a repetition.
     pub decode_tokens_per_second: Reading,
+    /// Median duration of a repetition over its steps, a token of each sequence, in milliseconds.
+    pub decode_ms_per_token: Reading,
     /// Bytes of the packed weights over the median duration of a plain read of them, in 10^9 bytes per second.
     pub read_bandwidth_gb_per_second: Reading,
     /// Bytes that decode has to read for each token: those of a step (weights once, and the KV cache of each sequence up to the
@@ -154,6 +156,9 @@ impl Round {
             load_seconds: loaded.map(|l| Ok(l.duration_ns as f64 * 1e-9)),
             prefill_tokens_per_second,
             first_token_ms: prefill.map(|s| Ok(median_seconds(s)? * 1e3)),
+            decode_ms_per_token: decode_tokens_per_second
+                .clone()
+                .map(|speed| speed.map(|speed| batch * 1e3 / speed)),
             decode_tokens_per_second,
             bandwidth_share_percent: share_percent(&decode_bandwidth, &read_bandwidth),
             decode_bytes_per_token,

@@ -39,14 +39,9 @@ pub fn list(arguments: &Arguments) -> Result<Code, CommandError> {
         say!("Suites");
         for name in suite::suite_names() {
             let loaded = suite::load(&name).map_err(CommandError::usage)?;
-            say!("  {name}");
-            loaded
-                .suite
-                .about
-                .trim()
-                .lines()
-                .for_each(|line| say!("      {line}"));
+            say!("  {name:<12} {}", loaded.suite.title());
         }
+        say!("  (how to read one, and what it would run here: bitbench run --suite NAME --list)");
     }
     if wanted(What::Kernels) {
         say!("Kernels");

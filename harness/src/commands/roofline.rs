@@ -42,14 +42,7 @@ pub fn roofline(arguments: &Arguments) -> Result<Code, CommandError> {
     let threads = if arguments.threads.is_empty() {
         default_threads(host.physical_cores)
     } else {
-        let mut threads: Vec<u32> = arguments
-            .threads
-            .iter()
-            .map(|t| t.count(host.physical_cores))
-            .collect();
-        threads.sort_unstable();
-        threads.dedup();
-        threads
+        Threads::all(&arguments.threads, host.physical_cores)
     };
     if let Some(many) = threads.iter().find(|t| **t > host.physical_cores) {
         return Err(CommandError::usage(anyhow::anyhow!(

@@ -127,6 +127,8 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
     let plan = plan::expand(&loaded, &choices, &machine).map_err(CommandError::usage)?;
     plan.notes.iter().for_each(|note| tell!("note: {note}"));
     if arguments.list {
+        say!("{}", loaded.suite.about.trim());
+        say!("");
         print_plan(&plan, &energy);
         return Ok(Code::Done);
     }
@@ -156,6 +158,7 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
             about: loaded.suite.about.trim().to_owned(),
             hash: loaded.hash.clone(),
             quick: arguments.quick,
+            leads: loaded.suite.leads,
         },
         seed: seed(),
         budget: (budget != Budget::default()).then_some(budget),

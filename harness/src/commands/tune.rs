@@ -160,9 +160,7 @@ fn threads(asked: &[Threads], physical_cores: u32) -> Result<Vec<u32>, CommandEr
     if asked.is_empty() {
         return Ok(default_threads(physical_cores));
     }
-    let mut threads: Vec<u32> = asked.iter().map(|t| t.count(physical_cores)).collect();
-    threads.sort_unstable();
-    threads.dedup();
+    let threads = Threads::all(asked, physical_cores);
     match threads.iter().find(|t| **t > physical_cores) {
         None => Ok(threads),
         Some(many) => Err(CommandError::usage(anyhow!(

@@ -396,11 +396,7 @@ fn thread_counts(suite: &Suite, choices: &Choices, machine: &Machine<'_>) -> Vec
     } else {
         &choices.threads
     };
-    let counts = threads.iter().map(|t| t.count(machine.physical_cores));
-    let mut counts: Vec<u32> = counts.collect();
-    counts.sort_unstable();
-    counts.dedup();
-    counts
+    Threads::all(threads, machine.physical_cores)
 }
 
 /// Tokens of the prompt, tokens that are generated, and rounds.

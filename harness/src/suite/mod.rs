@@ -9,6 +9,7 @@ pub use engines::{Engine, load_engine};
 pub use models::{Shape, ShapeError, find_shape, load_shapes};
 
 use bitbench_engine::heads::{self, HEADS};
+use bitbench_reports::record::Topic;
 use serde::Deserialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -52,6 +53,9 @@ pub struct Suite {
     /// The models.
     #[serde(rename = "case")]
     pub cases: Vec<Case>,
+    /// Which columns a terminal shows first; those of speed where it is left out.
+    #[serde(default)]
+    pub leads: Option<Topic>,
     /// What `--quick` changes.
     pub quick: Quick,
 }
@@ -114,6 +118,8 @@ pub enum Threads {
     Count(u32),
     /// One for each physical core.
     Physical,
+    /// 1, 2, 4 and so on below the physical cores, and one for each of these.
+    Doubling,
 }
 
 /// What to do without an energy counter.
@@ -340,12 +346,33 @@ pub fn matches(pattern: &str, name: &str) -> bool {
 }
 
 impl Threads {
-    /// The number on a host with so many physical cores.
-    pub fn count(self, physical_cores: u32) -> u32 {
+    /// The numbers on a host with so many physical cores.
+    pub fn counts(self, physical_cores: u32) -> Vec<u32> {
         match self {
-            Threads::Count(count) => count,
-            Threads::Physical => physical_cores,
+            Threads::Count(count) => vec![count],
+            Threads::Physical => vec![physical_cores],
+            Threads::Doubling => {
+                let below = (0..u32::BITS).map(|power| 1 << power);
+                let mut counts: Vec<u32> = below.take_while(|n| *n < physical_cores).collect();
+                counts.push(physical_cores);
+                counts
+            }
         }
+    }
+
+    /// What a list of them stands for, each number once.
+    pub fn all(list: &[Threads], physical_cores: u32) -> Vec<u32> {
+        let mut counts: Vec<u32> = list.iter().flat_map(|t| t.counts(physical_cores)).collect();
+        counts.sort_unstable();
+        counts.dedup();
+        counts
+    }
+}
+
+impl Suite {
+    /// What the suite is in a line: the first of `about`.
+    pub fn title(&self) -> &str {
+        self.about.trim().lines().next().unwrap_or_default()
     }
 }
 
@@ -355,10 +382,11 @@ impl std::str::FromStr for Threads {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "physical" => Ok(Threads::Physical),
+            "doubling" => Ok(Threads::Doubling),
             _ => match text.parse() {
                 Ok(count @ 1..=1024) => Ok(Threads::Count(count)),
                 _ => Err(format!(
-                    "`{text}` is no number of threads: 1 to 1024 or \"physical\""
+                    "`{text}` is no number of threads: 1 to 1024, \"physical\" or \"doubling\""
                 )),
             },
         }
@@ -372,7 +400,7 @@ impl<'de> Deserialize<'de> for Threads {
             type Value = Threads;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number of threads (1 to 1024) or \"physical\"")
+                f.write_str("a number of threads (1 to 1024), \"physical\" or \"doubling\"")
             }
 
             fn visit_i64<E: serde::de::Error>(self, count: i64) -> Result<Threads, E> {
@@ -401,6 +429,36 @@ mod tests {
                 find_shape(&shapes, &case.model).expect("a shape of models.toml");
             }
         }
+    }
+
+    #[test]
+    fn a_list_has_one_line_for_every_embedded_suite() {
+        for name in suite_names() {
+            let loaded = load(&name).expect("an embedded suite");
+            let title = loaded.suite.title();
+            assert!(title.ends_with('.'), "{name}: {title}");
+            let line = format!("  {name:<12} {title}");
+            assert!(line.len() <= 79, "{name}: {title}");
+            let rest = loaded.suite.about.trim().len() - title.len();
+            assert!(rest > 100, "{name} does not say how to read it");
+        }
+    }
+
+    #[test]
+    fn threads_double_up_to_the_cores() {
+        for (cores, expected) in [
+            (1, &[1][..]),
+            (2, &[1, 2]),
+            (6, &[1, 2, 4, 6]),
+            (8, &[1, 2, 4, 8]),
+        ] {
+            assert_eq!(Threads::Doubling.counts(cores), expected, "{cores}");
+        }
+        let list: Vec<Threads> = ["8", "doubling", "physical"]
+            .iter()
+            .map(|t| t.parse().expect(t))
+            .collect();
+        assert_eq!(Threads::all(&list, 3), [1, 2, 3, 8]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod hostile;
 mod limits;
 mod model;
 mod plain_run;
+mod suites;
 mod support;
 mod text;
 mod unlike;

@@ -21,6 +21,7 @@ mod decode_gb_per_second;
 mod decode_instructions_per_cycle;
 mod decode_joules_per_token;
 mod decode_limit;
+mod decode_ms_per_token;
 mod decode_net_error_percent;
 mod decode_net_joules_per_token;
 mod decode_others_cores;
@@ -41,6 +42,7 @@ mod head_mb_per_token;
 mod job;
 mod kernel;
 mod kv_kb_per_token;
+mod linear_mb;
 mod load_seconds;
 mod model;
 mod peak_mb;
@@ -168,6 +170,7 @@ pub static COLUMNS: &[&Column] = &[
     &prefill_speedup::COLUMN,
     &decode_tokens_per_second::COLUMN,
     &decode_tokens_per_second_each::COLUMN,
+    &decode_ms_per_token::COLUMN,
     &decode_speedup::COLUMN,
     &first_token_ms::COLUMN,
     &load_seconds::COLUMN,
@@ -184,6 +187,7 @@ pub static COLUMNS: &[&Column] = &[
     &request_joules::COLUMN,
     &request_watts::COLUMN,
     &bits_per_weight::COLUMN,
+    &linear_mb::COLUMN,
     &weights_mb::COLUMN,
     &head_mb_per_token::COLUMN,
     &peak_mb::COLUMN,

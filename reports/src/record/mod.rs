@@ -129,6 +129,21 @@ pub struct SuiteInfo {
     pub hash: String,
     /// Whether the shortened form was asked for (`--quick`).
     pub quick: bool,
+    /// What the suite is about first: a table with room for few columns shows these; absent where it is speed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leads: Option<Topic>,
+}
+
+/// What a suite can be about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Topic {
+    /// Latency and tokens/s.
+    Speed,
+    /// Energy and power.
+    Energy,
+    /// Memory and bandwidth.
+    Memory,
 }
 
 /// One combination to be measured: a model on a kernel with a number of threads.

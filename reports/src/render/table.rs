@@ -3,7 +3,7 @@
 use super::text::{Shown, plain};
 use crate::columns::{Better, COLUMNS, Cell, Column, Kind, Row, Section};
 use crate::compare::Against;
-use crate::record::{EnergySourceInfo, Host, ModelInfo, Precision, WeightsOrigin};
+use crate::record::{EnergySourceInfo, Host, ModelInfo, Precision, Topic, WeightsOrigin};
 use crate::report::{Group, Report, count};
 use crate::summary::Status;
 
@@ -19,6 +19,15 @@ pub(super) fn columns(rows: &[&Row], section: impl Fn(Section) -> bool) -> Vec<&
         column.rank.is_some() && section(column.section) && has_something_to_say(column, rows)
     };
     COLUMNS.iter().filter(shown).copied().collect()
+}
+
+/// The section that the suite of a run is about.
+pub(super) fn leading(report: &Report) -> Section {
+    match report.run.suite.leads {
+        None | Some(Topic::Speed) => Section::Speed,
+        Some(Topic::Energy) => Section::Energy,
+        Some(Topic::Memory) => Section::Memory,
+    }
 }
 
 fn has_something_to_say(column: &Column, rows: &[&Row]) -> bool {

@@ -2,7 +2,7 @@
 
 use super::table;
 use super::text::{Shown, plain, wrap};
-use crate::columns::{COLUMNS, Column, Kind, Row};
+use crate::columns::{COLUMNS, Column, Kind, Row, Section};
 use crate::disturbance::DISTURBED;
 use crate::report::Report;
 use comfy_table::{Attribute, CellAlignment, Color, Table};
@@ -31,8 +31,9 @@ pub fn render(report: &Report, width: usize, colour: bool) -> String {
     }
     let all: Vec<&Row> = report.rows.iter().collect();
     let measured = table::measured(&all);
+    let leads = table::leading(report);
     let wanted = table::columns(&measured, |_| true);
-    let columns = fitting(&wanted, &measured, page.width);
+    let columns = fitting(&wanted, &measured, page.width, leads);
     for group in report.groups() {
         page.blank();
         page.paragraph(&table::heading(&group), "", Some(Color::Cyan));
@@ -167,10 +168,22 @@ impl Page {
     }
 }
 
-/// The columns that fit into `width`, taken by their rank and given in their order.
-fn fitting(wanted: &[&'static Column], rows: &[&Row], width: usize) -> Vec<&'static Column> {
+/// The columns that fit into `width`: names first, then those that the suite is about, then the others. Among these they are
+/// taken by their rank and given in their order.
+fn fitting(
+    wanted: &[&'static Column],
+    rows: &[&Row],
+    width: usize,
+    leads: Section,
+) -> Vec<&'static Column> {
+    let part = |column: &Column| match column.section {
+        Section::Job => 0,
+        // Speed stands where the list has it unless something else leads.
+        section if section == leads && leads != Section::Speed => 1,
+        _ => 2,
+    };
     let mut by_rank = wanted.to_vec();
-    by_rank.sort_by_key(|column| column.rank);
+    by_rank.sort_by_key(|column| (part(column), column.rank));
     let mut used = 0;
     let mut taken = Vec::new();
     for column in by_rank {
@@ -181,11 +194,13 @@ fn fitting(wanted: &[&'static Column], rows: &[&Row], width: usize) -> Vec<&'sta
             taken.push(column.id);
         }
     }
-    COLUMNS
+    let mut fitting: Vec<&Column> = COLUMNS
         .iter()
         .copied()
         .filter(|column| taken.contains(&column.id))
-        .collect()
+        .collect();
+    fitting.sort_by_key(|column| part(column));
+    fitting
 }
 
 fn column_width(column: &Column, rows: &[&Row], width: usize) -> usize {

@@ -124,6 +124,7 @@ pub(crate) fn run(energy: EnergySourceInfo) -> Run {
             about: "Ternary against half precision on one x86 machine, with energy where it can be read.".to_owned(),
             hash: "blake3:8899aabbccddeeff".to_owned(),
             quick: false,
+            leads: None,
         },
         seed: 42,
         budget: None,
