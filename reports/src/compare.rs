@@ -6,7 +6,7 @@
 
 use crate::design::compete;
 use crate::paired::Paired;
-use crate::record::{Precision, Provenance};
+use crate::record::{Job, Precision, Provenance};
 use crate::round::{Reading, Round};
 use crate::summary::Summary;
 
@@ -17,6 +17,8 @@ pub struct Comparison {
     pub prefill_speedup: Against,
     /// Decode tokens/s over those of the baseline.
     pub decode_speedup: Against,
+    /// Of a layer alone: multiplications a second over those of the baseline.
+    pub multiply_speedup: Against,
     /// Gross energy per decoded token that the baseline takes and this row does not, in percent of the baseline's.
     pub energy_saved_percent: Against,
     /// What of it being faster would save at equal power, in percent of the baseline's.
@@ -46,12 +48,16 @@ pub fn compare(summaries: &[Summary], seed: u64) -> Vec<Comparison> {
     let of_row = |row: &Summary| {
         let prefill_baseline = baseline(row, summaries, prefill);
         let decode_baseline = baseline(row, summaries, decode);
+        let multiply_baseline = baseline(row, summaries, multiply);
         Comparison {
             prefill_speedup: against(row, prefill_baseline, |row, baseline| {
                 paired(row, baseline, prefill, |ratio| ratio, seed)
             }),
             decode_speedup: against(row, decode_baseline, |row, baseline| {
                 paired(row, baseline, decode, |ratio| ratio, seed)
+            }),
+            multiply_speedup: against(row, multiply_baseline, |row, baseline| {
+                paired(row, baseline, multiply, |ratio| ratio, seed)
             }),
             energy_saved_percent: against(row, decode_baseline, |row, baseline| {
                 energy_saved(row, baseline, seed)
@@ -73,6 +79,19 @@ fn prefill(round: &Round) -> &Reading {
 
 fn decode(round: &Round) -> &Reading {
     &round.decode_tokens_per_second
+}
+
+/// Of the same layer and as many tokens, operations a second are multiplications a second.
+pub(crate) fn multiply(round: &Round) -> &Reading {
+    &round.multiply_gop_per_second
+}
+
+/// The rate that [`crate::columns::Row::speedup`] is a ratio of.
+pub(crate) fn rate(job: &Job) -> fn(&Round) -> &Reading {
+    match job.layer {
+        None => decode,
+        Some(_) => multiply,
+    }
 }
 
 fn decode_joules(round: &Round) -> &Reading {

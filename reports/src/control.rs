@@ -2,7 +2,7 @@
 //!
 //! Whatever makes the two differ makes any two rows differ, so what the control shows is the noise of the run.
 
-use crate::compare::pairs;
+use crate::compare::{multiply, pairs};
 use crate::judge::{Judged, MINIMUM_EFFECT, Pairs, judge};
 use crate::record::Job;
 use crate::report::count;
@@ -101,6 +101,13 @@ fn judged(control: &Summary, summaries: &[Summary], seed: u64) -> Result<Vec<Jud
             "the job that it repeats was {}: {reason}",
             twin.status.word()
         ));
+    }
+    if control.job.layer.is_some() {
+        let figure = Pairs {
+            what: "multiplication",
+            pairs: pairs(control, twin, multiply)?,
+        };
+        return judge(&[figure], MINIMUM_EFFECT, seed);
     }
     let figures = [
         Pairs {

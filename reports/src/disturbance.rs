@@ -187,10 +187,11 @@ fn unknown(reason: &str) -> Reading {
 }
 
 /// The windows that make up the figures of a row.
-fn windows(round: &Round) -> [(&'static str, &Around); 2] {
+fn windows(round: &Round) -> [(&'static str, &Around); 3] {
     [
         ("prefill", &round.prefill_around),
         ("decode", &round.decode_around),
+        ("multiplication", &round.multiply_around),
     ]
 }
 
@@ -262,6 +263,12 @@ pub(crate) fn validity(rows: &[Row]) -> Option<String> {
     }
     let most = |of: fn(&Surroundings) -> Option<f64>| all.iter().filter_map(of).reduce(f64::max);
     let windows = count(all.len(), "window");
+    let layers = rows.iter().filter(|row| row.summary.job.layer.is_some());
+    let phases = match layers.count() {
+        0 => "prefill and decode",
+        all if all == rows.len() => "multiplication",
+        _ => "prefill, decode and multiplication",
+    };
     let touched = all.iter().filter(|around| touched(around)).count();
     if touched > 0 {
         let causes: Vec<String> = CAUSES
@@ -272,7 +279,7 @@ pub(crate) fn validity(rows: &[Row]) -> Option<String> {
             })
             .collect();
         return Some(format!(
-            "disturbed (!): {touched} of {windows} of prefill and decode; {}. The rows say which; run them again on a quiet \
+            "disturbed (!): {touched} of {windows} of {phases}; {}. The rows say which; run them again on a quiet \
              machine before a figure is quoted",
             causes.join("; ")
         ));
@@ -283,6 +290,6 @@ pub(crate) fn validity(rows: &[Row]) -> Option<String> {
         format!(", the hypervisor at most {cores:.2}")
     });
     Some(format!(
-        "undisturbed: in each of {windows} of prefill and decode other processes took at most {others:.2} of a core{stolen}"
+        "undisturbed: in each of {windows} of {phases} other processes took at most {others:.2} of a core{stolen}"
     ))
 }

@@ -1,7 +1,8 @@
-//! How precisely a run knows what it is asked: the half widths of the intervals of its decode figures.
+//! How precisely a run knows what it is asked: the half widths of the intervals of its decode figures, or of the multiplications of a
+//! layer alone.
 
 use crate::columns::Row;
-use crate::compare::Against;
+use crate::compare::{Against, rate};
 use crate::paired::LEVEL;
 use crate::report::Report;
 use crate::stats::{NoInterval, signed_rank_interval};
@@ -27,7 +28,7 @@ impl Precision {
 pub fn precisions(report: &Report) -> Vec<Precision> {
     let measured = report.rows.iter().filter(|row| row.summary.measured());
     let of_row = |row: &Row| {
-        let interval = match &row.comparison.decode_speedup {
+        let interval = match row.speedup() {
             Against::IsBaseline if is_needed(row, report) => return None,
             Against::Baseline { figure, .. } => figure.interval.map(|i| (i.low, i.high)),
             Against::IsBaseline | Against::Missing(_) => own_interval(row),
@@ -46,13 +47,14 @@ pub fn precisions(report: &Report) -> Vec<Precision> {
 /// Whether another row is held against this one.
 fn is_needed(baseline: &Row, report: &Report) -> bool {
     report.rows.iter().any(|row| {
-        matches!(&row.comparison.decode_speedup, Against::Baseline { job, .. } if *job == baseline.summary.job.id)
+        matches!(row.speedup(), Against::Baseline { job, .. } if *job == baseline.summary.job.id)
     })
 }
 
 fn own_interval(row: &Row) -> Result<(f64, f64), NoInterval> {
     let rounds = row.summary.rounds.iter();
-    let speeds = rounds.filter_map(|round| round.decode_tokens_per_second.as_ref()?.as_ref().ok());
+    let speed = rate(&row.summary.job);
+    let speeds = rounds.filter_map(|round| speed(round).as_ref()?.as_ref().ok());
     let logarithms: Vec<f64> = speeds.map(|speed| speed.ln()).collect();
     signed_rank_interval(&logarithms, LEVEL).map(|i| (i.low.exp(), i.high.exp()))
 }

@@ -1,11 +1,11 @@
 //! One run with everything that is derived from it: what every renderer takes.
 
 use crate::columns::Row;
-use crate::compare::{Against, compare};
+use crate::compare::{Against, compare, rate};
 use crate::control::Control;
 use crate::disturbance;
 use crate::precision::precisions;
-use crate::record::{Precision, Record, Records, Resumed, Run, StoppedBy};
+use crate::record::{EnergySourceInfo, Precision, Record, Records, Resumed, Run, StoppedBy};
 use crate::summary::{Ending, Summary, summarise};
 
 /// A run, its rows and how it went.
@@ -34,6 +34,8 @@ pub struct Group<'a> {
     pub decode_tokens: u32,
     /// Sequences that are run together.
     pub batch: u32,
+    /// Whether it is a layer alone, multiplied by [`Group::batch`] tokens.
+    pub layer: bool,
     /// Its rows, those without figures included.
     pub rows: Vec<&'a Row>,
 }
@@ -96,6 +98,7 @@ impl Report {
                     prefill_tokens: job.prefill_tokens,
                     decode_tokens: job.decode_tokens,
                     batch: job.batch,
+                    layer: job.layer.is_some(),
                     rows: vec![row],
                 }),
             }
@@ -103,9 +106,14 @@ impl Report {
         groups
     }
 
-    /// One sentence for each model: the fastest ternary row at decoding that has a baseline, held against it.
+    /// One sentence for each model: the fastest ternary row at decoding (of a layer alone, at multiplying) that has a baseline, held
+    /// against it.
     pub fn verdicts(&self) -> Vec<String> {
-        self.groups().iter().filter_map(verdict).collect()
+        let groups = self.groups();
+        let verdicts = groups
+            .iter()
+            .filter_map(|group| verdict(group, &self.run.energy));
+        verdicts.collect()
     }
 
     /// What a reader must know of the run as a whole: that it is a test, was cut short, or was resumed.
@@ -196,47 +204,69 @@ impl Report {
     }
 }
 
-fn verdict(group: &Group<'_>) -> Option<String> {
+/// The row that a group is summed up by: the fastest ternary one that has a baseline.
+pub(crate) fn lead<'a>(group: &Group<'a>) -> Option<&'a Row> {
     let ternary = group.rows.iter().copied().filter(|row| {
         row.summary.job.precision == Precision::Ternary
-            && matches!(row.comparison.decode_speedup, Against::Baseline { .. })
+            && matches!(row.speedup(), Against::Baseline { .. })
     });
     let speed = |row: &Row| {
-        let figure = row.summary.figure(|round| &round.decode_tokens_per_second);
+        let figure = row.summary.figure(rate(&row.summary.job));
         figure.map_or(0.0, |figure| figure.median)
     };
-    let best = ternary.reduce(|best, next| {
+    ternary.reduce(|best, next| {
         if speed(next) > speed(best) {
             next
         } else {
             best
         }
-    })?;
-    let Against::Baseline { kernel, figure, .. } = &best.comparison.decode_speedup else {
+    })
+}
+
+fn verdict(group: &Group<'_>, energy: &EnergySourceInfo) -> Option<String> {
+    let best = lead(group)?;
+    let Against::Baseline { kernel, figure, .. } = best.speedup() else {
         return None;
     };
     let job = &best.summary.job;
     let mut sentence = format!(
-        "{}, {}{}: {} decodes {:.2}x as fast as {kernel} ({})",
+        "{} on {}{}: {} {} {:.2}x ({}) as fast as {kernel}",
         job.model.name,
         count(job.threads as usize, "thread"),
         job.of_sequences(),
         job.kernel_and_head(),
+        if group.layer { "multiplies" } else { "decodes" },
         figure.estimate,
         figure.within(2),
     );
-    if let Against::Baseline { figure, .. } = &best.comparison.energy_saved_percent {
-        let (amount, word) = if figure.estimate >= 0.0 {
-            (figure.estimate, "less")
-        } else {
-            (-figure.estimate, "more")
-        };
-        sentence.push_str(&format!(", on {amount:.0} % {word} energy per token"));
+    if !group.layer {
+        sentence.push_str(&of_energy(best, energy));
     }
     if job.model.ternarized {
         sentence.push_str("; ternarized: speed only, quality destroyed");
     }
     Some(sentence)
+}
+
+/// What a verdict says of energy. Nothing where it was simulated: a test of the tool, never a result.
+fn of_energy(row: &Row, energy: &EnergySourceInfo) -> String {
+    match (&row.comparison.energy_saved_percent, energy) {
+        (Against::Baseline { figure, .. }, _) => {
+            let (amount, word) = if figure.estimate >= 0.0 {
+                (figure.estimate, "less")
+            } else {
+                (-figure.estimate, "more")
+            };
+            format!(", on {amount:.0} % {word} energy per token")
+        }
+        (_, EnergySourceInfo::Unavailable { .. }) => {
+            ", energy unknown: no counter was read".to_owned()
+        }
+        (Against::Missing(reason), _) if !row.summary.simulated => {
+            format!(", energy unknown: {reason}")
+        }
+        _ => String::new(),
+    }
 }
 
 /// `1 thread`, `2 threads`.

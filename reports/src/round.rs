@@ -57,6 +57,16 @@ pub struct Round {
     pub request_seconds: Reading,
     /// Energy of the window of whole requests over their number, in joules.
     pub request_joules: Reading,
+    /// A layer alone: median duration of a repetition over the copies that it multiplies by, in microseconds.
+    pub multiply_us: Reading,
+    /// Packed bytes of the layer over that time, in 10^9 bytes per second.
+    pub multiply_gb_per_second: Reading,
+    /// The former over the read bandwidth of the same round, in percent.
+    pub multiply_bandwidth_share_percent: Reading,
+    /// Two operations for each weight and token over that time, in 10^9 operations per second.
+    pub multiply_gop_per_second: Reading,
+    /// The former over the compute peak of the same round, in percent.
+    pub multiply_compute_share_percent: Reading,
     /// Largest resident set of the process, in bytes.
     pub peak_bytes: Reading,
     /// Anonymous pages after the last window, in bytes.
@@ -81,6 +91,8 @@ pub struct Round {
     pub prefill_around: Around,
     /// What else happened during the decode window.
     pub decode_around: Around,
+    /// What else happened during the window of multiplications by a layer.
+    pub multiply_around: Around,
 }
 
 /// Energy of one phase in one round.
@@ -123,7 +135,9 @@ impl Round {
         let bandwidth = lines.newest(Phase::ReadBandwidth);
         let compute = lines.newest(Phase::ComputePeak);
         let loaded = newest(&lines.loaded, |l| &l.place);
-        let memory = newest(&lines.memory, |m| &m.place);
+        // A layer alone is packed as often as no cache holds: what that takes is no figure of it.
+        let memory = newest(&lines.memory, |m| &m.place).filter(|_| job.layer.is_none());
+        let multiply = lines.newest(Phase::Multiply);
         let request = lines.newest(Phase::Request);
         let request_energy = request.map_or_else(PhaseEnergy::default, |s| lines.energy_of(s));
 
@@ -151,9 +165,21 @@ impl Round {
         };
         let prefill_operations = operations(&prefill_tokens_per_second);
         let decode_operations = operations(&decode_tokens_per_second);
+        let multiply_seconds = multiply.map(seconds_of_matrix);
+        let over_time = |amount: Option<f64>| match (amount, &multiply_seconds) {
+            (Some(amount), Some(seconds)) => Some(seconds.clone().map(|s| amount / s * 1e-9)),
+            _ => None,
+        };
+        let multiply_bandwidth = over_time(loaded.map(|l| l.linear_bytes as f64));
+        let multiply_operations = over_time(match (loaded, multiply) {
+            (Some(loaded), Some(s)) => Some(operations_per_token(loaded) * f64::from(s.tokens)),
+            _ => None,
+        });
         Round {
             number,
-            load_seconds: loaded.map(|l| Ok(l.duration_ns as f64 * 1e-9)),
+            load_seconds: loaded
+                .filter(|_| job.layer.is_none())
+                .map(|l| Ok(l.duration_ns as f64 * 1e-9)),
             prefill_tokens_per_second,
             first_token_ms: prefill.map(|s| Ok(median_seconds(s)? * 1e3)),
             decode_ms_per_token: decode_tokens_per_second
@@ -161,6 +187,8 @@ impl Round {
                 .map(|speed| speed.map(|speed| batch * 1e3 / speed)),
             decode_tokens_per_second,
             bandwidth_share_percent: share_percent(&decode_bandwidth, &read_bandwidth),
+            multiply_bandwidth_share_percent: share_percent(&multiply_bandwidth, &read_bandwidth),
+            multiply_compute_share_percent: share_percent(&multiply_operations, &compute_peak),
             decode_bytes_per_token,
             decode_gb_per_second: decode_bandwidth,
             read_bandwidth_gb_per_second: read_bandwidth,
@@ -175,6 +203,9 @@ impl Round {
                 _ => None,
             },
             request_seconds: request.map(median_seconds),
+            multiply_us: multiply_seconds.map(|seconds| Ok(seconds? * 1e6)),
+            multiply_gb_per_second: multiply_bandwidth,
+            multiply_gop_per_second: multiply_operations,
             request_joules: request.and_then(|sample| {
                 let per_token = request_energy.joules_per_token.clone()?;
                 Some(per_token.map(|joules| joules * f64::from(sample.tokens)))
@@ -193,6 +224,7 @@ impl Round {
             request_energy,
             prefill_around: prefill.map_or_else(Around::default, Around::of),
             decode_around: decode.map_or_else(Around::default, Around::of),
+            multiply_around: multiply.map_or_else(Around::default, Around::of),
         }
     }
 }
@@ -355,6 +387,14 @@ fn median_seconds(sample: &Sample) -> Result<f64, String> {
         None => Err("the window holds no repetition".to_owned()),
         Some(0.0) => Err("the repetitions lasted 0 ns".to_owned()),
         Some(seconds) => Ok(seconds),
+    }
+}
+
+/// Time of one multiplication, whatever the copy.
+fn seconds_of_matrix(sample: &Sample) -> Result<f64, String> {
+    match sample.matrices {
+        None | Some(0) => Err("the window does not tell its multiplications".to_owned()),
+        Some(matrices) => Ok(median_seconds(sample)? / f64::from(matrices)),
     }
 }
 

@@ -299,7 +299,12 @@ fn status(lines: &JobLines<'_>, ending: Ending, finished_rounds: usize) -> Statu
 
 /// Says so when equal work gave different tokens: such figures are of two different computations.
 fn disagreement(lines: &JobLines<'_>) -> Option<String> {
-    for phase in [Phase::Prefill, Phase::Decode, Phase::Request] {
+    for phase in [
+        Phase::Prefill,
+        Phase::Decode,
+        Phase::Request,
+        Phase::Multiply,
+    ] {
         let samples = lines.rounds.values().flat_map(|round| &round.samples);
         let digests: BTreeSet<&str> = samples
             .filter(|sample| sample.phase == phase)
@@ -308,7 +313,11 @@ fn disagreement(lines: &JobLines<'_>) -> Option<String> {
         if digests.len() > 1 {
             let list: Vec<&str> = digests.into_iter().collect();
             return Some(format!(
-                "rounds disagree about the tokens: {}",
+                "rounds disagree about the {}: {}",
+                match phase {
+                    Phase::Multiply => "products",
+                    _ => "tokens",
+                },
                 list.join(" and ")
             ));
         }
@@ -352,11 +361,12 @@ fn settle_energy_basis(summary: &mut Summary) {
 /// Points out rounds far from the others. They count all the same: what made them slow can happen to any user.
 fn note_outliers(summary: &mut Summary) {
     type Speed = (&'static str, fn(&Round) -> &Reading);
-    let speeds: [Speed; 2] = [
-        ("prefill", |round| &round.prefill_tokens_per_second),
-        ("decode", |round| &round.decode_tokens_per_second),
+    let speeds: [Speed; 3] = [
+        ("prefill tokens/s", |round| &round.prefill_tokens_per_second),
+        ("decode tokens/s", |round| &round.decode_tokens_per_second),
+        ("the time of a multiplication", |round| &round.multiply_us),
     ];
-    for (phase, reading) in speeds {
+    for (figure, reading) in speeds {
         let rounds = summary.rounds.iter();
         let numbers: Vec<f64> = rounds
             .filter_map(|round| reading(round).as_ref()?.as_ref().ok().copied())
@@ -365,7 +375,7 @@ fn note_outliers(summary: &mut Summary) {
         let outside = marks.iter().filter(|m| **m != stats::Mark::Inside).count();
         if outside > 0 {
             summary.notes.push(format!(
-                "{outside} of {} rounds {} outside Tukey's fences in {phase} tokens/s, and {} all the same",
+                "{outside} of {} rounds {} outside Tukey's fences in {figure}, and {} all the same",
                 numbers.len(),
                 if outside == 1 { "lies" } else { "lie" },
                 if outside == 1 { "counts" } else { "count" }

@@ -33,7 +33,8 @@ pub struct Arguments {
     /// Suite to run: a name (see `bitbench list`) or the path of a .toml file
     #[arg(long, value_name = "NAME")]
     suite: String,
-    /// Shape, GGUF file or Hugging Face folder in the place of the suite's models; can be given more than once
+    /// Shape, GGUF file, Hugging Face folder, or a layer alone such as 6912x2560 (rows x columns) in the place of the suite's
+    /// models; can be given more than once
     #[arg(long, value_name = "FILE|SHAPE")]
     model: Vec<String>,
     /// Make half-precision linear layers ternary for the ternary kernels. It destroys the quality of the model and is
@@ -50,8 +51,8 @@ pub struct Arguments {
     /// Numbers of threads in the place of the suite's, such as 1,2 or physical
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     threads: Vec<Threads>,
-    /// Numbers of sequences that are decoded together in the place of the suite's, such as 1,8
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=i64::from(suite::LARGEST_BATCH)))]
+    /// Numbers of sequences that are decoded together in the place of the suite's, such as 1,8; of tokens for a layer alone
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=i64::from(suite::LARGEST_TOKENS)))]
     batch: Vec<u32>,
     /// What `bitbench tune` stored, for --kernel tuned [default: bitbench-results/tuned.toml]
     #[arg(long, value_name = "FILE")]
@@ -379,8 +380,11 @@ fn announce(plan: &Plan, energy: &EnergySourceInfo, folder: &Path) {
 fn print_plan(plan: &Plan, energy: &EnergySourceInfo) {
     for planned in &plan.jobs {
         let job = &planned.job;
-        let mut work = format!("pp{} tg{}", job.prefill_tokens, job.decode_tokens);
-        if job.batch != 1 {
+        let mut work = match job.layer {
+            None => format!("pp{} tg{}", job.prefill_tokens, job.decode_tokens),
+            Some(_) => format!("n{}", job.batch),
+        };
+        if job.batch != 1 && job.layer.is_none() {
             work.push_str(&format!(" x b{}", job.batch));
         }
         let fate = match &planned.skip {

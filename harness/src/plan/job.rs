@@ -56,11 +56,7 @@ pub(super) fn plan_job(
         rounds,
         ..
     } = wanted;
-    let precision = if kernel.family.is_ternary() {
-        Precision::Ternary
-    } else {
-        Precision::Half
-    };
+    let precision = precision_of(kernel);
     let weights = weights(wanted, precision);
     let round_s = round_s(wanted, timing);
     let skip = obstacle(wanted, weights.unfit, round_s, machine, timing.limit_s);
@@ -78,6 +74,7 @@ pub(super) fn plan_job(
             weights: weights.origin,
             ternarized: weights.ternarized,
         },
+        layer: None,
         engine: EngineInfo {
             name: "bitbench".to_owned(),
             version: crate::VERSION.to_owned(),
@@ -239,18 +236,26 @@ pub fn positions(prefill: u32, decode: u32) -> u32 {
     (prefill + decode).max(CHECK_PROMPT + check_continuation(1))
 }
 
+/// What a kernel computes with.
+pub(super) fn precision_of(kernel: &KernelVariant) -> Precision {
+    match kernel.family.is_ternary() {
+        true => Precision::Ternary,
+        false => Precision::Half,
+    }
+}
+
 /// The portable variant that others of its family are checked against.
-fn reference_of(family: Family) -> &'static str {
+pub(super) fn reference_of(family: Family) -> &'static str {
     kernels::best(family, &Cpu::scalar()).name
 }
 
-fn too_much(needed: u64, available: u64) -> bool {
+pub(super) fn too_much(needed: u64, available: u64) -> bool {
     #[expect(clippy::cast_precision_loss, reason = "bytes of memory")]
     let share = needed as f64 / available as f64;
     share > MEMORY_SHARE
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for a message")]
-fn gigabytes(bytes: u64) -> String {
+pub(super) fn gigabytes(bytes: u64) -> String {
     format!("{:.1} GB", bytes as f64 / 1e9)
 }

@@ -2,6 +2,7 @@
 
 mod control;
 mod job;
+mod layer;
 mod select;
 mod subject;
 
@@ -150,7 +151,9 @@ pub enum PlanError {
     #[error(transparent)]
     Shape(#[from] suite::ShapeError),
     /// Neither a shape nor a file.
-    #[error("there is no shape and no file `{name}`; shapes: {known}")]
+    #[error(
+        "there is no shape and no file `{name}`, and it is no layer such as 6912x2560; shapes: {known}"
+    )]
     UnknownModel {
         /// What was asked for.
         name: String,
@@ -176,6 +179,16 @@ pub enum PlanError {
     /// A model file is at fault.
     #[error("{0}")]
     Model(String),
+    /// More sequences than are run together.
+    #[error(
+        "{many} sequences at a time are too many for a network: 1 to {}; a layer alone takes up to {} tokens",
+        suite::LARGEST_BATCH,
+        suite::LARGEST_TOKENS
+    )]
+    Batch {
+        /// How many.
+        many: u32,
+    },
     /// A pattern asks for what was tuned, and nothing was, or not here.
     #[error(transparent)]
     Tuned(#[from] StoredError),
@@ -223,6 +236,11 @@ pub fn expand(
     let mut jobs: Vec<PlannedJob> = Vec::new();
     let mut notes: Vec<String> = Vec::new();
     for case in cases(loaded, choices)? {
+        if let Some(layer) = layer::named(&shapes, &case.model) {
+            let of_layer = layer::jobs(&case, layer, suite, choices, machine, &timing)?;
+            jobs.extend(of_layer);
+            continue;
+        }
         let mut subject = subject::resolve(&shapes, &case.model)?;
         for note in &subject.notes {
             let note = format!("{}: {note}", case.model);
@@ -261,6 +279,9 @@ pub fn expand(
         selected.sort_by_key(|(place, threads, _)| (*place, *threads));
         let (prefill, decode, rounds) = lengths(suite, &case, choices);
         let batches = given(&choices.batch, case.batch.as_ref(), &suite.batch);
+        if let Some(many) = batches.iter().find(|b| **b > suite::LARGEST_BATCH) {
+            return Err(PlanError::Batch { many: *many });
+        }
         // A batch is a table of its own in the report, as a model is.
         for &batch in batches {
             for &(_, threads, kernel) in &selected {

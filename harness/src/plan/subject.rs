@@ -97,6 +97,7 @@ impl ModelSource {
     pub fn config(&self) -> Result<Config, PlanError> {
         match self {
             ModelSource::Synthetic { shape, .. } => Ok(shape.config()?),
+            ModelSource::Layer { .. } => Err(PlanError::Model("a layer has no network".to_owned())),
             ModelSource::File { path, .. } => models::open(path, false)
                 .map(|m| m.model.config)
                 .map_err(|e| PlanError::Model(e.to_string())),

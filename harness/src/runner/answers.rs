@@ -1,6 +1,6 @@
 //! Whether a worker computes the right thing: its logits against those of the portable variant.
 
-use super::{Runner, Stop, What, expect_done, tokens};
+use super::{Runner, Stop, What, expect_done, layer, tokens};
 use crate::journal::JournalError;
 use crate::plan::{CHECK_PROMPT, PlannedJob, check_continuation};
 use crate::worker::{Process, Request};
@@ -54,7 +54,7 @@ impl Runner<'_> {
         };
         let computed = self
             .start_worker(planned, &what, limit)
-            .and_then(|(mut worker, _)| self.check(&mut worker, planned, limit));
+            .and_then(|(mut worker, _)| self.answer(&mut worker, planned, limit));
         match computed {
             Ok(logits) => {
                 self.references.insert(key, logits);
@@ -70,8 +70,21 @@ impl Runner<'_> {
         }
     }
 
+    /// What a worker computes that is held against the portable variant: logits, or the products of a layer.
+    pub(super) fn answer(
+        &mut self,
+        worker: &mut Process,
+        planned: &PlannedJob,
+        limit: Duration,
+    ) -> Result<Vec<f32>, Stop> {
+        match planned.job.layer {
+            None => self.check(worker, planned, limit),
+            Some(_) => self.products(worker, planned, limit),
+        }
+    }
+
     /// Has a worker run the check and reads the logits it wrote.
-    pub(super) fn check(
+    fn check(
         &mut self,
         worker: &mut Process,
         planned: &PlannedJob,
@@ -91,21 +104,33 @@ impl Runner<'_> {
             continuations,
             logits: path.clone(),
         };
-        match worker.ask(&request, limit) {
+        self.checked(worker, &request, &path, expected, limit)
+    }
+
+    /// Has a worker write so many numbers to a file, and reads them.
+    pub(super) fn checked(
+        &mut self,
+        worker: &mut Process,
+        request: &Request,
+        path: &Path,
+        expected: usize,
+        limit: Duration,
+    ) -> Result<Vec<f32>, Stop> {
+        match worker.ask(request, limit) {
             Ok(reply) => expect_done(reply)?,
             Err(error) => {
-                self.scratch_has_room(&path, expected * 4)?;
+                self.scratch_has_room(path, expected * 4)?;
                 return Err(error.into());
             }
         }
-        let logits = read_logits(&path).map_err(Stop::Failed)?;
-        if logits.len() != expected {
+        let numbers = read_numbers(path).map_err(Stop::Failed)?;
+        if numbers.len() != expected {
             return Err(Stop::Failed(format!(
-                "the check gave {} logits, not {expected}",
-                logits.len()
+                "the check gave {} numbers, not {expected}",
+                numbers.len()
             )));
         }
-        Ok(logits)
+        Ok(numbers)
     }
 
     /// Tells a worker that failed from a disk that is full, which is no fault of the job and ends the run.
@@ -124,6 +149,9 @@ impl Runner<'_> {
                 "no reference answer from {reference_kernel}"
             )));
         };
+        if planned.job.layer.is_some() {
+            return layer::agree(planned, logits, reference).map_err(Stop::Failed);
+        }
         let distance = relative_distance(logits, reference);
         let tolerance = match kernels::find(&planned.job.kernel).map(|k| k.agreement) {
             Some(Agreement::RoundedToBf16(_)) => BF16_TOLERANCE,
@@ -160,7 +188,7 @@ fn reference_key(planned: &PlannedJob) -> ReferenceKey {
     )
 }
 
-fn read_logits(path: &Path) -> Result<Vec<f32>, String> {
+fn read_numbers(path: &Path) -> Result<Vec<f32>, String> {
     let bytes = fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
     Ok(bytes
         .as_chunks::<4>()

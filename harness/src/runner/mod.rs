@@ -3,6 +3,7 @@
 mod answers;
 mod budget;
 mod cold_start;
+mod layer;
 mod places;
 mod warm_up;
 mod windows;
@@ -215,8 +216,12 @@ impl<'a> Runner<'a> {
         self.reference(planned, limit)?;
         self.cold_start(planned, place, limit)?;
         let mut worker = self.start_measured(planned, place, limit)?;
-        let logits = self.check(&mut worker, planned, limit)?;
-        self.compare(planned, &logits)?;
+        let answer = self.answer(&mut worker, planned, limit)?;
+        self.compare(planned, &answer)?;
+        if planned.job.layer.is_some() {
+            self.layer_windows(&mut worker, planned, place, limit)?;
+            return self.yardsticks(&mut worker, place, limit);
+        }
         let window_ns = nanoseconds(self.plan.window_s);
         let job = &planned.job;
         let prompts = tokens(planned, job.prefill_tokens, 1);
@@ -255,16 +260,27 @@ impl<'a> Runner<'a> {
             self.record(place, Phase::Request, answers, whole)?;
         }
         self.idle(place)?;
+        self.yardsticks(&mut worker, place, limit)
+    }
+
+    /// What the figures of the round are held against, and the memory of the worker.
+    fn yardsticks(
+        &mut self,
+        worker: &mut Process,
+        place: &Place,
+        limit: Duration,
+    ) -> Result<(), Stop> {
+        let window_ns = nanoseconds(self.plan.window_s);
         // The yardstick of this round: bandwidth of these machines comes and goes by the minute.
         let request = Request::ReadBandwidth {
             least_ns: (window_ns / 4).max(100_000_000),
         };
-        let read = self.window(&mut worker, &request, limit)?;
+        let read = self.window(worker, &request, limit)?;
         self.record(place, Phase::ReadBandwidth, 0, read)?;
         let request = Request::ComputePeak {
             least_ns: (window_ns / 4).max(100_000_000),
         };
-        match self.try_window(&mut worker, &request, limit) {
+        match self.try_window(worker, &request, limit) {
             Ok(reply) => self.record(place, Phase::ComputePeak, 0, reply?)?,
             // No yardstick is no fault of the job; what rests on it is missing from the report.
             Err(WorkerError::Refused(_)) => {}

@@ -22,16 +22,18 @@ impl Runner<'_> {
     ) -> Result<(), Stop> {
         let times = self.plan.warm_up;
         let job = &planned.job;
-        let prompts = tokens(planned, job.prefill_tokens, 1);
-        expect_done(worker.ask(&Request::PrepareDecode { prompts }, limit)?)?;
-        let request = Request::Decode {
-            tokens: job.decode_tokens.min(TOKENS),
-            least_ns: nanoseconds(times.window_s),
+        let least_ns = nanoseconds(times.window_s);
+        let (request, tokens) = if job.layer.is_some() {
+            (Request::Multiply { least_ns }, job.batch)
+        } else {
+            let prompts = tokens(planned, job.prefill_tokens, 1);
+            expect_done(worker.ask(&Request::PrepareDecode { prompts }, limit)?)?;
+            let tokens = job.decode_tokens.min(TOKENS);
+            (Request::Decode { tokens, least_ns }, tokens * job.batch)
         };
         let mut windows: Vec<Sample> = Vec::new();
         loop {
             let window = self.window(worker, &request, limit)?;
-            let tokens = job.decode_tokens.min(TOKENS) * job.batch;
             let sample = sample(place, Phase::WarmUp, tokens, window)?;
             windows.push(sample.clone());
             self.journal.append(&Record::Sample(Box::new(sample)))?;

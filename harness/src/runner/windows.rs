@@ -108,6 +108,7 @@ pub(super) fn sample(
         phase,
         at_ns,
         tokens,
+        matrices: reply.matrices,
         bytes: reply.bytes,
         operations: reply.operations,
         peak: reply.peak,

@@ -2,10 +2,12 @@
 
 pub(crate) mod embedded;
 mod engines;
+mod layers;
 mod models;
 
 pub use embedded::{EmbeddedFile, suite_names};
 pub use engines::{Engine, load_engine};
+pub use layers::{LARGEST_TOKENS, LayerShape, layer_shape};
 pub use models::{Shape, ShapeError, find_shape, load_shapes};
 
 use bitbench_engine::heads::{self, HEADS};
@@ -64,7 +66,7 @@ pub struct Suite {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
-    /// Name of a shape in `models.toml`, or path of a file.
+    /// Name of a shape in `models.toml`, path of a file, or `ROWSxCOLUMNS` for a layer alone.
     pub model: String,
     /// Kernel variants.
     pub kernels: Option<Vec<String>>,
@@ -280,13 +282,15 @@ fn check(suite: &Suite) -> Result<(), String> {
         }
     };
     known(&suite.heads)?;
-    check_batch(&suite.batch)?;
+    let layers = suite.cases.iter().all(|c| layer_shape(&c.model).is_some());
+    check_batch(&suite.batch, layers)?;
     for (index, case) in suite.cases.iter().enumerate() {
         if let Some(heads) = &case.heads {
             known(heads).map_err(|message| format!("case `{}`: {message}", case.model))?;
         }
         if let Some(batch) = &case.batch {
-            check_batch(batch).map_err(|message| format!("case `{}`: {message}", case.model))?;
+            check_batch(batch, layer_shape(&case.model).is_some())
+                .map_err(|message| format!("case `{}`: {message}", case.model))?;
         }
         if suite.cases[..index].iter().any(|c| c.model == case.model) {
             return Err(format!("two cases have the model `{}`", case.model));
@@ -311,14 +315,18 @@ fn check(suite: &Suite) -> Result<(), String> {
 /// Most sequences that a suite can ask to be run together: the check of a worker writes the logits of each.
 pub const LARGEST_BATCH: u32 = 64;
 
-fn check_batch(batch: &[u32]) -> Result<(), String> {
+fn check_batch(batch: &[u32], layers: bool) -> Result<(), String> {
+    let (largest, what) = match layers {
+        false => (LARGEST_BATCH, "sequences"),
+        true => (LARGEST_TOKENS, "tokens"),
+    };
     if batch.is_empty() {
         return Err("`batch` is empty".to_owned());
     }
-    match batch.iter().find(|b| !(1..=LARGEST_BATCH).contains(*b)) {
+    match batch.iter().find(|b| !(1..=largest).contains(*b)) {
         None => Ok(()),
         Some(wrong) => Err(format!(
-            "`batch` has {wrong}; it must be 1 to {LARGEST_BATCH} sequences"
+            "`batch` has {wrong}; it must be 1 to {largest} {what}"
         )),
     }
 }
@@ -426,7 +434,12 @@ mod tests {
         for name in suite_names() {
             let loaded = load(&name).expect("an embedded suite");
             for case in &loaded.suite.cases {
-                find_shape(&shapes, &case.model).expect("a shape of models.toml");
+                let known = find_shape(&shapes, &case.model).is_some();
+                assert!(
+                    known || layer_shape(&case.model).is_some(),
+                    "{}",
+                    case.model
+                );
             }
         }
     }

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 
 /// Number of the protocol; a worker that speaks another one is not measured.
 ///
-/// 2 added sequences that are run together. 3 added CPUs to be bound to, whole requests and what the allocator handed out.
-pub const PROTOCOL: u32 = 3;
+/// 2 added sequences that are run together. 3 added CPUs to be bound to, whole requests and what the allocator handed out. 4 added
+/// layers alone.
+pub const PROTOCOL: u32 = 4;
 
 /// Where a worker finds its weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +29,16 @@ pub enum ModelSource {
         path: PathBuf,
         /// Whether half-precision linear layers are made ternary by absmean.
         ternarize: bool,
+    },
+    /// One linear layer of random weights, packed as often as no cache holds. It is multiplied by as many tokens at a time as
+    /// [`Request::Load`] has sequences; head and positions mean nothing.
+    Layer {
+        /// Outputs.
+        rows: usize,
+        /// Inputs.
+        columns: usize,
+        /// Seed of the weights and of the activations.
+        seed: u64,
     },
 }
 
@@ -102,6 +113,16 @@ pub enum Request {
         /// Repeat until this much time has passed, in nanoseconds.
         least_ns: u64,
     },
+    /// Multiply by the loaded layer and write the products to a file, little-endian single precision, `[tokens][rows]`.
+    CheckProducts {
+        /// The file.
+        products: PathBuf,
+    },
+    /// Multiply by one copy of the loaded layer after the other, from activations to products, again and again.
+    Multiply {
+        /// Repeat until this much time has passed, in nanoseconds.
+        least_ns: u64,
+    },
     /// How much did the allocator hand out? An engine that does not know refuses, and is measured all the same.
     Allocated,
     /// Read the packed weights plainly with all threads, again and again.
@@ -137,7 +158,7 @@ pub enum Reply {
     },
     /// To `Load`.
     Loaded(LoadedReply),
-    /// To `Check` and `PrepareDecode`.
+    /// To `Check`, `CheckProducts` and `PrepareDecode`.
     Done,
     /// To the measuring requests.
     Window(WindowReply),
@@ -190,6 +211,9 @@ pub struct WindowReply {
     /// Decode: duration of each step, a token of each sequence.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub token_durations_ns: Vec<u64>,
+    /// Multiplications: copies of the layer that each repetition multiplies by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matrices: Option<u32>,
     /// Bandwidth: bytes read in each repetition.
     pub bytes: Option<u64>,
     /// Compute peak: operations of each repetition, a multiply-add counting as two.
@@ -202,6 +226,6 @@ pub struct WindowReply {
     /// counted as they were read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rescored_bytes: Option<u64>,
-    /// Hash of the tokens of one repetition, those of all sequences; the worker fails the request if its repetitions differ.
+    /// Hash of the tokens of one repetition, those of all sequences, or of the products of a layer; the worker fails the request if its repetitions differ.
     pub digest: Option<String>,
 }

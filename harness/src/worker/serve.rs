@@ -1,9 +1,11 @@
 //! The embedded engine as a worker.
 
 use super::burn::Burn;
+use super::layer::Layer;
 use super::pinned;
 use super::protocol::{LoadedReply, ModelSource, PROTOCOL, Reply, Request, WindowReply};
 use crate::memory;
+use crate::suite::LayerShape;
 use bitbench_engine::batch::Batch;
 use bitbench_engine::cpu::{Cpu, Unsupported};
 use bitbench_engine::model::{Config, Model};
@@ -32,6 +34,7 @@ pub fn serve(input: impl BufRead, mut output: impl Write) -> io::Result<()> {
     let mut worker = Worker {
         cpu: Cpu::detect(),
         batch: None,
+        layer: None,
         prepared: None,
         burn: Burn::default(),
     };
@@ -64,6 +67,8 @@ fn die_with_parent() {}
 struct Worker {
     cpu: Cpu,
     batch: Option<Batch>,
+    /// In the place of a network.
+    layer: Option<Layer>,
     /// Positions of the prepared prompts, and the token that follows each.
     prepared: Option<(Vec<usize>, Vec<u32>)>,
     burn: Burn,
@@ -162,17 +167,26 @@ impl Worker {
                     Ok((start.elapsed(), generated, Vec::new()))
                 })
             }
+            Request::CheckProducts { products } => {
+                let layer = self.layer()?;
+                layer.multiply(1);
+                write(&products, layer.products())?;
+                Ok(Reply::Done)
+            }
+            Request::Multiply { least_ns } => {
+                let burn = self.burn;
+                let layer = self.layer()?;
+                layer.window(least_ns, burn)
+            }
             Request::Allocated => Ok(Reply::Allocated {
                 peak_bytes: memory::allocated_peak(),
             }),
             Request::ReadBandwidth { least_ns } => {
-                let cpu = self.cpu;
-                let batch = self.batch()?;
                 let mut reply = WindowReply::default();
                 let begin = Instant::now();
                 while !enough(&reply, begin, least_ns) {
                     let start = Instant::now();
-                    let bytes = batch.network().read_weights(&cpu, batch.pool());
+                    let bytes = self.read_weights()?;
                     reply.durations_ns.push(nanoseconds(start.elapsed()));
                     reply.bytes = Some(bytes);
                 }
@@ -180,8 +194,11 @@ impl Worker {
             }
             Request::ComputePeak { least_ns } => {
                 let cpu = self.cpu;
-                let batch = self.batch()?;
-                let (kernel, pool) = (batch.network().kernel(), batch.pool());
+                let (kernel, pool) = match (&self.layer, &self.batch) {
+                    (Some(layer), _) => (layer.kernel(), layer.pool()),
+                    (None, Some(batch)) => (batch.network().kernel(), batch.pool()),
+                    (None, None) => return Err(NOTHING_LOADED.to_owned()),
+                };
                 let peak = kernel
                     .peak()
                     .ok_or_else(|| format!("no multiply-add peak is known for {}", kernel.name))?;
@@ -215,8 +232,21 @@ impl Worker {
         let start = Instant::now();
         let kernel = kernels::find(kernel)
             .ok_or_else(|| format!("there is no kernel variant `{kernel}`"))?;
-        self.batch = None;
+        (self.batch, self.layer) = (None, None);
         let model = match model {
+            &ModelSource::Layer {
+                rows,
+                columns: cols,
+                seed,
+            } => {
+                let (pool, cpus) = pinned::pool(room.threads.max(1) as usize, &room.cpus)?;
+                let shape = LayerShape { rows, cols };
+                let layer = Layer::pack(shape, seed, kernel, room.sequences, &self.cpu, pool)?;
+                let duration_ns = nanoseconds(start.elapsed());
+                let reply = layer.loaded(duration_ns, cpus);
+                self.layer = Some(layer);
+                return Ok(Reply::Loaded(reply));
+            }
             ModelSource::Synthetic { shape, seed } => {
                 let config = shape.config().map_err(|e| e.to_string())?;
                 Model::synthetic(&config, shape.tied_head, *seed)
@@ -257,10 +287,32 @@ impl Worker {
     }
 
     fn batch(&mut self) -> Result<&mut Batch, String> {
-        self.batch
-            .as_mut()
-            .ok_or_else(|| "no model was loaded".to_owned())
+        self.batch.as_mut().ok_or_else(|| NOTHING_LOADED.to_owned())
     }
+
+    fn layer(&mut self) -> Result<&mut Layer, String> {
+        self.layer
+            .as_mut()
+            .ok_or_else(|| "no layer was loaded".to_owned())
+    }
+
+    /// Reads all packed weights once, and gives the number of bytes.
+    fn read_weights(&mut self) -> Result<u64, String> {
+        if let Some(layer) = &self.layer {
+            return Ok(layer.read());
+        }
+        let cpu = self.cpu;
+        let batch = self.batch()?;
+        Ok(batch.network().read_weights(&cpu, batch.pool()))
+    }
+}
+
+const NOTHING_LOADED: &str = "no model was loaded";
+
+/// Writes numbers, little-endian.
+fn write(path: &Path, numbers: &[f32]) -> Result<(), String> {
+    let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+    std::fs::write(path, bytes).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 /// What a loaded network is to have beside its weights.
@@ -419,7 +471,7 @@ fn with_rescored(reply: Reply, head_bytes: u64, stream_bytes: u64, tokens: u32) 
     }
 }
 
-fn enough(reply: &WindowReply, begin: Instant, least_ns: u64) -> bool {
+pub(super) fn enough(reply: &WindowReply, begin: Instant, least_ns: u64) -> bool {
     let repetitions = reply.durations_ns.len();
     repetitions >= MOST_REPETITIONS || (repetitions > 0 && nanoseconds(begin.elapsed()) >= least_ns)
 }
@@ -430,6 +482,6 @@ fn digest(tokens: &[u32]) -> String {
     format!("blake3:{}", blake3::hash(&bytes).to_hex())
 }
 
-fn nanoseconds(duration: Duration) -> u64 {
+pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -13,6 +13,7 @@ mod folder;
 #[path = "../../../engine/tests/support/mod.rs"]
 mod gguf;
 mod hostile;
+mod layers;
 mod limits;
 mod model;
 mod plain_run;

@@ -6,7 +6,7 @@ pub(super) static COLUMN: Column = Column {
     id: "batch",
     title: "batch",
     unit: "",
-    help: "Sequences that are prefilled and decoded together, each with its own prompt; rates count the tokens of all of them.",
+    help: "Sequences that are prefilled and decoded together, each with its own prompt; rates count the tokens of all of them. Of a layer alone, the tokens that it is multiplied by together.",
     section: Section::Job,
     kind: Kind::Fact { decimals: 0 },
     better: Better::Neither,

@@ -15,5 +15,8 @@ pub(super) static COLUMN: Column = Column {
 };
 
 fn cell(row: &Row) -> Cell {
-    Cell::fact(f64::from(row.summary.job.decode_tokens))
+    match row.summary.job.layer {
+        None => Cell::fact(f64::from(row.summary.job.decode_tokens)),
+        Some(_) => Cell::Missing("a layer alone has no generated tokens".to_owned()),
+    }
 }

@@ -15,5 +15,8 @@ pub(super) static COLUMN: Column = Column {
 };
 
 fn cell(row: &Row) -> Cell {
-    Cell::text(&row.summary.job.head)
+    match row.summary.job.layer {
+        None => Cell::text(&row.summary.job.head),
+        Some(_) => Cell::Missing("a layer alone has no head".to_owned()),
+    }
 }

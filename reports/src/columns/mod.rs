@@ -2,7 +2,7 @@
 //!
 //! To add a column, add a file with a `COLUMN` and a line to [`COLUMNS`]; terminal, CSV, Markdown and HTML follow.
 
-use crate::compare::Comparison;
+use crate::compare::{Against, Comparison};
 use crate::summary::Summary;
 
 mod allocated_mb;
@@ -45,6 +45,12 @@ mod kv_kb_per_token;
 mod linear_mb;
 mod load_seconds;
 mod model;
+mod multiply_bandwidth_share_percent;
+mod multiply_compute_share_percent;
+mod multiply_gb_per_second;
+mod multiply_gop_per_second;
+mod multiply_speedup;
+mod multiply_us;
 mod peak_mb;
 mod precision;
 mod prefill_compute_share_percent;
@@ -76,6 +82,16 @@ pub struct Row {
     pub summary: Summary,
     /// Against the baseline.
     pub comparison: Comparison,
+}
+
+impl Row {
+    /// The row against its baseline in what a run is asked first: how fast it decodes, or how fast a layer alone multiplies.
+    pub fn speedup(&self) -> &Against {
+        match self.summary.job.layer {
+            None => &self.comparison.decode_speedup,
+            Some(_) => &self.comparison.multiply_speedup,
+        }
+    }
 }
 
 /// One column.
@@ -204,6 +220,12 @@ pub static COLUMNS: &[&Column] = &[
     &prefill_compute_share_percent::COLUMN,
     &decode_compute_share_percent::COLUMN,
     &decode_limit::COLUMN,
+    &multiply_us::COLUMN,
+    &multiply_speedup::COLUMN,
+    &multiply_gb_per_second::COLUMN,
+    &multiply_bandwidth_share_percent::COLUMN,
+    &multiply_gop_per_second::COLUMN,
+    &multiply_compute_share_percent::COLUMN,
     &decode_worker_cores::COLUMN,
     &decode_others_cores::COLUMN,
     &decode_stolen_cores::COLUMN,

@@ -16,6 +16,9 @@ pub(super) static COLUMN: Column = Column {
 
 fn cell(row: &Row) -> Cell {
     match &row.summary.loaded {
+        Some(_) if row.summary.job.layer.is_some() => {
+            Cell::Missing("a layer is packed as often as no cache holds".to_owned())
+        }
         Some(loaded) if loaded.weights_bytes > 0 => Cell::fact(loaded.weights_bytes as f64 / 1e6),
         Some(_) => Cell::Missing("the engine does not tell it".to_owned()),
         None => Cell::Missing("not loaded, or no figures".to_owned()),

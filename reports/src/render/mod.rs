@@ -5,6 +5,7 @@ pub mod html;
 pub mod markdown;
 pub mod terminal;
 
+mod bars;
 mod chart;
 mod table;
 mod text;

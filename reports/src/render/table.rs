@@ -75,6 +75,13 @@ pub(super) fn best(column: &Column, rows: &[&Row]) -> Option<String> {
 
 /// The heading of a group: `2B4T: prompt 512, generated 128 tokens`, and `, 8 sequences together` where there are several.
 pub(super) fn heading(group: &Group<'_>) -> String {
+    if group.layer {
+        let tokens = count(group.batch as usize, "token");
+        return format!(
+            "{}: one layer (rows x columns), {tokens} at a time",
+            plain(group.model)
+        );
+    }
     let mut heading = format!(
         "{}: prompt {}, generated {} tokens",
         plain(group.model),
@@ -204,6 +211,7 @@ pub(super) fn baseline_note(report: &Report) -> String {
         let sides = [
             &row.comparison.prefill_speedup,
             &row.comparison.decode_speedup,
+            &row.comparison.multiply_speedup,
         ];
         if row.summary.job.precision == Precision::Half
             && sides.into_iter().any(|side| *side == Against::IsBaseline)

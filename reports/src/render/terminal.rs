@@ -1,7 +1,7 @@
 //! Plain text for a terminal.
 
-use super::table;
 use super::text::{Shown, plain, wrap};
+use super::{bars, table};
 use crate::columns::{COLUMNS, Column, Kind, Row, Section};
 use crate::disturbance::DISTURBED;
 use crate::report::Report;
@@ -46,6 +46,7 @@ pub fn render(report: &Report, width: usize, colour: bool) -> String {
         } else {
             page.text.push('\n');
             page.table(&columns, &rows);
+            page.bars(&bars::bars(&group, page.width));
         }
     }
 
@@ -131,6 +132,22 @@ impl Page {
         }
     }
 
+    /// Lines of bars, which are as wide as they may be.
+    fn bars(&mut self, lines: &[String]) {
+        if !lines.is_empty() {
+            self.text.push('\n');
+        }
+        let (on, off) = if self.colour {
+            ("\u{1b}[36m", "\u{1b}[0m")
+        } else {
+            ("", "")
+        };
+        for (number, line) in lines.iter().enumerate() {
+            let (on, off) = if number == 0 { ("", "") } else { (on, off) };
+            self.text.push_str(&format!("{on}{line}{off}\n"));
+        }
+    }
+
     fn table(&mut self, columns: &[&Column], rows: &[&Row]) {
         let mut table = Table::new();
         table.load_style(comfy_table::presets::NOTHING);
@@ -178,6 +195,8 @@ fn fitting(
 ) -> Vec<&'static Column> {
     let part = |column: &Column| match column.section {
         Section::Job => 0,
+        // What a layer is measured for, before what it is.
+        _ if column.id.starts_with("multiply_") => 1,
         // Speed stands where the list has it unless something else leads.
         section if section == leads && leads != Section::Speed => 1,
         _ => 2,

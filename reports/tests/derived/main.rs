@@ -2,6 +2,7 @@
 
 mod disturbance;
 mod golden;
+mod layers;
 mod pairs;
 mod summary;
 mod support;

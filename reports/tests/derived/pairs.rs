@@ -105,6 +105,9 @@ fn six_rounds_give_an_interval_and_five_a_range() {
         for width in [160, 200] {
             let text = terminal::render(&report, width, false);
             let table = text.split("figures are").next().unwrap();
+            // Bars, which have a line of their own for each row, say it at any width.
+            let lines = table.lines().filter(|line| !line.contains(['█', '▏']));
+            let table: String = lines.collect();
             assert_eq!(table.contains(" to 3."), width == 200, "{table}");
         }
     }

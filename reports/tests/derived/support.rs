@@ -31,6 +31,7 @@ pub(crate) fn job(model: &ModelInfo, kernel: &str, threads: u32) -> Job {
             ternarized: model.ternarized && !kernel.starts_with("f16"),
             ..model.clone()
         },
+        layer: None,
         engine: EngineInfo {
             name: "bitbench".to_owned(),
             version: "0.1.0".to_owned(),
@@ -263,6 +264,7 @@ pub(crate) fn round(source: &EnergySourceInfo, job: &Job, round: u32, process: u
             phase,
             at_ns: 1_000_000_000,
             tokens,
+            matrices: None,
             bytes,
             operations: (phase == Phase::ComputePeak).then_some(2_000_000_000),
             peak: (phase == Phase::ComputePeak).then(|| "int8-avx2".to_owned()),

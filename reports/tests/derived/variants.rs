@@ -65,6 +65,47 @@ fn a_batch_is_told_from_one_sequence_in_every_form() {
 }
 
 #[test]
+fn a_suite_about_memory_shows_its_columns_first() {
+    let mut lines = support::lines(support::no_counters());
+    let Record::Run(run) = &mut lines[0] else {
+        panic!("the first line is the run");
+    };
+    run.suite.leads = Some(Topic::Memory);
+    let text = terminal::render(&report(&lines), 80, false);
+    let header = text
+        .lines()
+        .find(|line| line.starts_with("kernel"))
+        .unwrap();
+    assert!(header.contains("MB") && !header.contains("tok/s"), "{text}");
+    let wide = terminal::render(&report(&lines), 240, false);
+    let header = wide
+        .lines()
+        .find(|line| line.starts_with("kernel"))
+        .unwrap();
+    assert!(header.find("MB") < header.find("tok/s"), "{wide}");
+}
+
+#[test]
+fn bars_are_as_long_as_their_ratios() {
+    let text = terminal::render(&report(&support::lines(support::no_counters())), 80, false);
+    let bar = |name: &str| {
+        let line = text
+            .lines()
+            .find(|line| line.contains(name) && line.contains('█'));
+        line.unwrap_or_else(|| panic!("{name}: {text}"))
+    };
+    let length = |name: &str| bar(name).chars().filter(|c| *c == '█').count();
+    let (half, ternary) = (length("f16-avx2 x2"), length("i2s-avx2 x2"));
+    assert!(bar("f16-avx2 x2").ends_with("baseline"), "{text}");
+    assert!((3..5).contains(&(ternary / half)), "{text}");
+    let last = text.trim_end().lines().last().unwrap();
+    assert!(
+        text.contains("energy unknown: no counter was read"),
+        "{last}"
+    );
+}
+
+#[test]
 fn simulated_energy_is_called_so_everywhere() {
     let report = report(&support::lines(support::counters(Provenance::Simulated)));
     let text = terminal::render(&report, 160, false);
