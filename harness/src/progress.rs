@@ -126,6 +126,21 @@ pub fn plain_lines(text: &str) -> String {
 
 static OUTPUT_FAILED: AtomicBool = AtomicBool::new(false);
 
+/// A text broken at spaces into lines of at most `width` characters; a longer word has a line of its own.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// Prints a line on standard output. A reader that went away (`| head`) is no reason to stop; a full disk is told at the end.
 pub fn say(text: &str) {
     let written = writeln!(io::stdout().lock(), "{text}");

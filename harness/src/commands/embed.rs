@@ -13,6 +13,8 @@ use std::sync::Arc;
 /// Arguments of `bitbench embed`.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("input").required(true))]
+#[command(after_help = "Example:
+  bitbench embed --model embedding.gguf --text \"The capital of France\"")]
 pub struct Arguments {
     /// GGUF file
     #[arg(long, value_name = "FILE")]

@@ -11,6 +11,10 @@ use std::path::PathBuf;
 
 /// Arguments of `bitbench list`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  bitbench list
+  bitbench list suites
+  bitbench list kernels")]
 pub struct Arguments {
     /// What to list [default: everything]
     what: Option<What>,

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 /// Arguments of `bitbench logits`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  bitbench logits --model model.gguf --tokens 1,2,3 --out logits.f32")]
 pub struct Arguments {
     /// GGUF file, or folder with config.json and safetensors files
     #[arg(long, value_name = "PATH")]

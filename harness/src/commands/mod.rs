@@ -22,6 +22,7 @@ pub mod generate;
 pub mod list;
 pub mod logits;
 pub mod model;
+mod overview;
 pub mod perplexity;
 pub mod report;
 pub mod roofline;
@@ -45,15 +46,17 @@ use std::process::ExitCode;
 #[derive(Debug, Parser)]
 #[command(name = "bitbench", version = crate::VERSION, after_help = AFTER_HELP)]
 pub struct Cli {
-    /// What to do.
+    /// What to do; without it, what can be done here.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 }
 
 const AFTER_HELP: &str = "\
 Start with:
+  bitbench                                    what can be done on this machine
   bitbench run --suite x86-energy --quick     a first table within a minute
   bitbench run --suite x86-energy             the whole suite
+  bitbench list suites                        the tables that people quote, one line each
   bitbench doctor                             what can be measured on this machine
   bitbench roofline                           how fast this machine reads and multiplies
 
@@ -160,7 +163,10 @@ impl CommandError {
 /// # Errors
 /// See [`CommandError`].
 pub fn dispatch(cli: Cli) -> Result<Code, CommandError> {
-    let code = match cli.command {
+    let Some(command) = cli.command else {
+        return Ok(overview::overview());
+    };
+    let code = match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::List(arguments) => list::list(&arguments),
         Command::Report(arguments) => report::report(&arguments),

@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 
 /// Arguments of `bitbench report`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  bitbench report bitbench-results/x86-energy-20260102-030405
+  bitbench report bitbench-results/roofline-20260102-030405     the table again")]
 pub struct Arguments {
     /// Results folder, with records.jsonl (of a run) or roofline.json in it
     dir: PathBuf,

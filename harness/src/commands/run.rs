@@ -266,13 +266,20 @@ pub(super) fn write_report(folder: &Path) -> Result<Report, CommandError> {
     Ok(report)
 }
 
-/// Characters of a line of standard output: those of the terminal, or 80.
+/// Characters of a line of standard output: `COLUMNS`, or those of the terminal, or 80.
 pub(super) fn output_width() -> usize {
+    let asked = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
+    if let Some(columns @ 40..=1000) = asked {
+        return columns;
+    }
     if !std::io::stdout().is_terminal() {
         return 80;
     }
-    rustix::termios::tcgetwinsize(std::io::stdout())
-        .map_or(80, |size| usize::from(size.ws_col).max(40))
+    // A terminal that does not know its size says 0.
+    match rustix::termios::tcgetwinsize(std::io::stdout()) {
+        Ok(size) if size.ws_col > 0 => usize::from(size.ws_col).max(40),
+        _ => 80,
+    }
 }
 
 fn open_journal(

@@ -12,6 +12,7 @@ mod energy;
 mod folder;
 #[path = "../../../engine/tests/support/mod.rs"]
 mod gguf;
+mod help;
 mod hostile;
 mod layers;
 mod limits;

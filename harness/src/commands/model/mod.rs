@@ -14,6 +14,10 @@ use std::path::Path;
 
 /// Arguments of `bitbench model`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  bitbench model inspect model.gguf
+  bitbench model convert model.gguf other.gguf --to tq2_0
+  bitbench model synth 2B4T 2B4T.gguf --type i2_s")]
 pub struct Arguments {
     /// What to do
     #[command(subcommand)]

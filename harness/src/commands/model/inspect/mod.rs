@@ -15,6 +15,9 @@ use std::path::PathBuf;
 
 /// Arguments of `bitbench model inspect`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  bitbench model inspect model.gguf
+  bitbench model inspect folder --json")]
 pub struct Arguments {
     /// GGUF file, or folder with config.json and safetensors files
     #[arg(value_name = "FILE|FOLDER")]
