@@ -1,15 +1,19 @@
 //! What reading the energy counters costs: decoding with the meter running and without it, in turns, in one worker process.
 //!
 //! ```text
-//! sampler_overhead [--pairs 40] [--seconds 2] [--model 125M] [--kernel i2s-avx2]
+//! sampler_overhead [--pairs 40] [--seconds 2] [--slice 0.1] [--polls 5] [--model 125M] [--kernel i2s-avx2]
 //! ```
 //!
-//! The counters are the live fakes of `fake_rapl`, which move in both arms, so what they cost does not show. Each pair has a
-//! window of either arm, in an order that alternates. `scripts/sampler-overhead` builds what is needed and starts it.
+//! The counters are the live fakes of `fake_rapl`, which move in both arms, so what they cost does not show. A pair is so many
+//! seconds of either arm, in slices that alternate: its ratio is the median of theirs, so that a machine that changes its speed
+//! does it to both arms. Within each slice with the meter it reads all counters so many times: in a run it does once a second.
+//! `scripts/sampler-overhead` builds what is needed and starts it.
 #![forbid(unsafe_code)]
 
 use anyhow::{Context, anyhow, bail, ensure};
+use bitbench::energy::choice::Choice;
 use bitbench::energy::sysfs::SysFs;
+use bitbench::energy::{Opened, open_choice};
 use bitbench::host::topology;
 use bitbench::meter::Meter;
 use bitbench::suite::{find_shape, load_shapes};
@@ -17,7 +21,8 @@ use bitbench::worker::{ModelSource, Process, Reply, Request};
 use bitbench_engine::cpu::Cpu;
 use bitbench_engine::kernels::VARIANTS;
 use bitbench_reports::record::Energy;
-use bitbench_reports::stats::{hodges_lehmann, signed_rank_interval};
+use bitbench_reports::slices::{Slices, ratio};
+use bitbench_reports::stats::{hodges_lehmann, median, signed_rank_interval};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -30,6 +35,8 @@ const TOKENS: u32 = 16;
 struct Options {
     pairs: u32,
     seconds: f64,
+    slice: f64,
+    polls: u32,
     model: String,
     kernel: Option<String>,
 }
@@ -58,7 +65,13 @@ fn main() -> anyhow::Result<()> {
 
     let root = std::env::temp_dir().join(format!("sampler-overhead-{}", std::process::id()));
     let _fake = start_fake(&examples.join("fake_rapl"), &root)?;
-    let mut meter = Meter::open(&SysFs::at(&root));
+    let source = match open_choice(&SysFs::at(&root), &Choice::Auto) {
+        Opened::Source(source) => source,
+        Opened::Unavailable(_) => bail!("the fake counters cannot be read"),
+    };
+    // One more, so that the last one comes before the end.
+    let poll_every = options.slice / f64::from(options.polls + 1);
+    let mut meter = Meter::polling(source, Duration::try_from_secs_f64(poll_every)?);
     let mut worker = start_worker(&bitbench, &options)?;
     let prompts = vec![(1..=PROMPT).collect::<Vec<u32>>()];
     worker.ask(&Request::PrepareDecode { prompts }, LIMIT)?;
@@ -82,33 +95,49 @@ fn main() -> anyhow::Result<()> {
     rate(options.seconds)?;
 
     let (mut logs, mut rates, mut polls) = (Vec::new(), [Vec::new(), Vec::new()], 0);
-    for pair in 0..options.pairs {
-        let mut of_pair = [0.0; 2];
-        let order = if pair % 2 == 0 { [0, 1] } else { [1, 0] };
-        for with_meter in order {
-            of_pair[with_meter] = if with_meter == 1 {
-                let window = meter.begin();
-                let found = rate(options.seconds)?;
-                match meter.end(window) {
-                    Energy::Measured(window) => polls += window.polls + 2,
-                    Energy::Unavailable { reason } => bail!("no energy: {reason}"),
-                }
-                found
-            } else {
-                rate(options.seconds)?
-            };
+    for _ in 0..options.pairs {
+        let mut of_pair = [Slices::new(), Slices::new()];
+        let mut order = [0, 1];
+        let mut spent = 0.0;
+        for slice in 0.. {
+            for with_meter in order {
+                let found = if with_meter == 1 {
+                    let window = meter.begin();
+                    let found = rate(options.slice)?;
+                    match meter.end(window) {
+                        Energy::Measured(window) => polls += window.polls,
+                        Energy::Unavailable { reason } => bail!("no energy: {reason}"),
+                    }
+                    found
+                } else {
+                    rate(options.slice)?
+                };
+                of_pair[with_meter].insert(slice, found);
+            }
+            order.reverse();
+            spent += options.slice;
+            if spent >= options.seconds {
+                break;
+            }
         }
-        logs.push((of_pair[1] / of_pair[0]).ln());
-        rates[0].push(of_pair[0]);
-        rates[1].push(of_pair[1]);
+        let [without, with] = &of_pair;
+        logs.push(ratio(with, without).context("no slices")?.ln());
+        for (rates, slices) in rates.iter_mut().zip(&of_pair) {
+            rates.extend(slices.values());
+        }
     }
     let percent = |log: f64| 100.0 * (log.exp() - 1.0);
     let centre = hodges_lehmann(&logs).context("no pairs")?;
     let interval = signed_rank_interval(&logs, 0.95).map_err(|error| anyhow!("{error}"))?;
-    let [without, with] = rates.map(|rates| hodges_lehmann(&rates).unwrap_or(f64::NAN));
+    let seconds = options.slice * rates[1].len() as f64;
+    let [without, with] = rates.map(|rates| median(&rates).unwrap_or(f64::NAN));
     println!(
-        "{} pairs of {} s: {without:.2} tokens/s without the meter, {with:.2} with it ({polls} readings)",
-        options.pairs, options.seconds
+        "{} pairs of {} s in slices of {} s: {without:.2} tokens/s without the meter, {with:.2} with it, which read all counters \
+         {:.0} times a second",
+        options.pairs,
+        options.seconds,
+        options.slice,
+        f64::from(polls) / seconds
     );
     println!(
         "with / without: {:+.3} % (95 % interval {:+.3} to {:+.3} %)",
@@ -187,6 +216,8 @@ fn parse() -> anyhow::Result<Options> {
     let mut options = Options {
         pairs: 40,
         seconds: 2.0,
+        slice: 0.1,
+        polls: 5,
         model: "125M".to_owned(),
         kernel: None,
     };
@@ -198,11 +229,18 @@ fn parse() -> anyhow::Result<Options> {
         match arg.as_str() {
             "--pairs" => options.pairs = value.parse()?,
             "--seconds" => options.seconds = value.parse()?,
+            "--slice" => options.slice = value.parse()?,
+            "--polls" => options.polls = value.parse()?,
             "--model" => options.model = value,
             "--kernel" => options.kernel = Some(value),
             other => bail!("unknown argument {other}"),
         }
     }
     ensure!(options.pairs <= 200, "200 pairs at most");
+    ensure!(
+        (0.01..=10.0).contains(&options.slice),
+        "a slice of 0.01 to 10 s"
+    );
+    ensure!(options.polls <= 1000, "1000 readings at most");
     Ok(options)
 }

@@ -109,12 +109,18 @@ impl Meter {
 
     /// A meter of one source.
     pub fn new(source: Box<dyn EnergySource>) -> Meter {
+        let domains = source.info().domains.iter();
+        let poll_every = domains.map(Domain::poll_every).min();
+        Meter::polling(source, poll_every.unwrap_or(Duration::MAX))
+    }
+
+    /// A meter of one source that reads it this often within a window, to see what reading costs.
+    pub fn polling(source: Box<dyn EnergySource>, poll_every: Duration) -> Meter {
         let domains = &source.info().domains;
         let info = EnergySourceInfo::from(source.info());
-        let poll_every = domains.iter().map(Domain::poll_every).min();
         let shortest_window = domains.iter().map(|d| d.min_window).max();
         let shared = Arc::new(Shared {
-            poll_every: poll_every.unwrap_or(Duration::MAX),
+            poll_every,
             reader: Mutex::new(Reader {
                 source,
                 window: None,

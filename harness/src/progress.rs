@@ -15,9 +15,9 @@ pub struct Progress {
     finished: u64,
     predicted_s: f64,
     done_s: f64,
-    current_s: f64,
+    /// Rounds that go on: one, or those of contenders that take turns.
+    current: Vec<(Place, f64, Instant)>,
     start: Instant,
-    begun: Instant,
 }
 
 impl Progress {
@@ -36,7 +36,6 @@ impl Progress {
         if !quiet {
             bar.enable_steady_tick(Duration::from_millis(500));
         }
-        let now = Instant::now();
         Progress {
             bar,
             quiet,
@@ -44,16 +43,15 @@ impl Progress {
             finished: 0,
             predicted_s,
             done_s: 0.0,
-            current_s: 0.0,
-            start: now,
-            begun: now,
+            current: Vec::new(),
+            start: Instant::now(),
         }
     }
 
     /// A round begins.
     pub fn begin(&mut self, place: &Place, predicted_s: f64) {
-        self.current_s = predicted_s;
-        self.begun = Instant::now();
+        let round = (place.clone(), predicted_s, Instant::now());
+        self.current.push(round);
         let left = self.left();
         self.bar
             .set_message(format!("{}, about {left} left", plain(&place.job)));
@@ -62,17 +60,18 @@ impl Progress {
     /// A round ended.
     pub fn end(&mut self, place: &Place, outcome: &Outcome) {
         let job = plain(&place.job);
+        let current = self.current.iter().position(|(other, ..)| other == place);
+        let begun = current.map(|index| self.current.swap_remove(index));
+        let seconds = begun
+            .as_ref()
+            .map_or(0.0, |(_, _, at)| at.elapsed().as_secs_f64());
         let what = match outcome {
             Outcome::Skipped { .. } => return,
-            Outcome::Measured => format!(
-                "round {} measured in {:.1} s",
-                place.round + 1,
-                self.begun.elapsed().as_secs_f64()
-            ),
+            Outcome::Measured => format!("round {} measured in {seconds:.1} s", place.round + 1),
             Outcome::Failed { reason } => format!("FAILED: {}", plain(reason)),
         };
         self.finished += 1;
-        self.done_s += self.current_s;
+        self.done_s += begun.map_or(0.0, |(_, predicted_s, _)| predicted_s);
         if self.quiet {
             tell(&format!(
                 "[{}/{}] {job}: {what}",

@@ -5,9 +5,10 @@
 //! the next; see [`crate::paired`].
 
 use crate::design::compete;
-use crate::paired::Paired;
+use crate::paired::{Pair, Paired};
 use crate::record::{Job, Precision, Provenance};
 use crate::round::{Reading, Round};
+use crate::slices::{self, Slices};
 use crate::summary::Summary;
 
 /// One row held against its baseline.
@@ -51,13 +52,13 @@ pub fn compare(summaries: &[Summary], seed: u64) -> Vec<Comparison> {
         let multiply_baseline = baseline(row, summaries, multiply);
         Comparison {
             prefill_speedup: against(row, prefill_baseline, |row, baseline| {
-                paired(row, baseline, prefill, |ratio| ratio, seed)
+                paired(row, baseline, Figure::PREFILL, |ratio| ratio, seed)
             }),
             decode_speedup: against(row, decode_baseline, |row, baseline| {
-                paired(row, baseline, decode, |ratio| ratio, seed)
+                paired(row, baseline, Figure::DECODE, |ratio| ratio, seed)
             }),
             multiply_speedup: against(row, multiply_baseline, |row, baseline| {
-                paired(row, baseline, multiply, |ratio| ratio, seed)
+                paired(row, baseline, Figure::MULTIPLY, |ratio| ratio, seed)
             }),
             energy_saved_percent: against(row, decode_baseline, |row, baseline| {
                 energy_saved(row, baseline, seed)
@@ -66,11 +67,53 @@ pub fn compare(summaries: &[Summary], seed: u64) -> Vec<Comparison> {
                 // Only beside a saving: it explains one.
                 energy_saved(row, baseline, seed)?;
                 let saved = |ratio: f64| (1.0 - 1.0 / ratio) * 100.0;
-                paired(row, baseline, decode, saved, seed)
+                paired(row, baseline, Figure::DECODE, saved, seed)
             }),
         }
     };
     summaries.iter().map(of_row).collect()
+}
+
+/// A number of a round that two jobs are compared by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Figure {
+    reading: fn(&Round) -> &Reading,
+    /// The same in each slice, where jobs can take turns at it.
+    slices: Option<fn(&Round) -> &Slices>,
+}
+
+impl Figure {
+    /// Prefill tokens/s.
+    pub(crate) const PREFILL: Figure = Figure {
+        reading: prefill,
+        slices: Some(|round| &round.prefill_slices),
+    };
+    /// Decode tokens/s.
+    pub(crate) const DECODE: Figure = Figure {
+        reading: decode,
+        slices: Some(|round| &round.decode_slices),
+    };
+    /// Operations a second of a layer.
+    pub(crate) const MULTIPLY: Figure = Figure {
+        reading: multiply,
+        slices: Some(|round| &round.multiply_slices),
+    };
+    /// Gross energy of a decoded token.
+    const DECODE_JOULES: Figure = Figure {
+        reading: decode_joules,
+        slices: None,
+    };
+
+    fn pair(self, round: &Round, other_round: &Round, own: f64, other: f64) -> Pair {
+        let in_slices = self
+            .slices
+            .and_then(|of| slices::ratio(of(round), of(other_round)));
+        Pair {
+            ratio: in_slices.unwrap_or(own / other),
+            own,
+            other,
+        }
+    }
 }
 
 fn prefill(round: &Round) -> &Reading {
@@ -141,11 +184,11 @@ fn baseline<'a>(
 fn paired(
     row: &Summary,
     baseline: &Summary,
-    reading: fn(&Round) -> &Reading,
+    figure: Figure,
     unit: impl Fn(f64) -> f64,
     seed: u64,
 ) -> Result<Paired, String> {
-    Paired::of(&pairs(row, baseline, reading)?, unit, seed)
+    Paired::of(&pairs(row, baseline, figure)?, unit, seed)
 }
 
 /// The numbers of two rows in the rounds that both have.
@@ -155,16 +198,20 @@ fn paired(
 pub(crate) fn pairs(
     row: &Summary,
     baseline: &Summary,
-    reading: fn(&Round) -> &Reading,
-) -> Result<Vec<(f64, f64)>, String> {
+    figure: Figure,
+) -> Result<Vec<Pair>, String> {
     let mut pairs = Vec::new();
     for own in &row.rounds {
-        let other = baseline.rounds.iter().find(|r| r.number == own.number);
-        match (
-            reading(own),
-            other.and_then(|other| reading(other).as_ref()),
-        ) {
-            (Some(Ok(own)), Some(Ok(other))) => pairs.push((*own, *other)),
+        let Some(other) = baseline.rounds.iter().find(|r| r.number == own.number) else {
+            if let Some(Err(reason)) = (figure.reading)(own) {
+                return Err(reason.clone());
+            }
+            continue;
+        };
+        match ((figure.reading)(own), (figure.reading)(other)) {
+            (Some(Ok(number)), Some(Ok(of_other))) => {
+                pairs.push(figure.pair(own, other, *number, *of_other));
+            }
             (Some(Err(reason)), _) => return Err(reason.clone()),
             (_, Some(Err(reason))) => return Err(format!("baseline: {reason}")),
             _ => {}
@@ -189,5 +236,5 @@ fn energy_saved(row: &Summary, baseline: &Summary, seed: u64) -> Result<Paired, 
         return Err("energy was read from other counters than the baseline's".to_owned());
     }
     let saved = |ratio: f64| (1.0 - ratio) * 100.0;
-    paired(row, baseline, decode_joules, saved, seed)
+    paired(row, baseline, Figure::DECODE_JOULES, saved, seed)
 }

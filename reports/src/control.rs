@@ -2,7 +2,7 @@
 //!
 //! Whatever makes the two differ makes any two rows differ, so what the control shows is the noise of the run.
 
-use crate::compare::{multiply, pairs};
+use crate::compare::{Figure, pairs};
 use crate::judge::{Judged, MINIMUM_EFFECT, Pairs, judge};
 use crate::record::Job;
 use crate::report::count;
@@ -105,18 +105,18 @@ fn judged(control: &Summary, summaries: &[Summary], seed: u64) -> Result<Vec<Jud
     if control.job.layer.is_some() {
         let figure = Pairs {
             what: "multiplication",
-            pairs: pairs(control, twin, multiply)?,
+            pairs: pairs(control, twin, Figure::MULTIPLY)?,
         };
         return judge(&[figure], MINIMUM_EFFECT, seed);
     }
     let figures = [
         Pairs {
             what: "decode",
-            pairs: pairs(control, twin, |round| &round.decode_tokens_per_second)?,
+            pairs: pairs(control, twin, Figure::DECODE)?,
         },
         Pairs {
             what: "prefill",
-            pairs: pairs(control, twin, |round| &round.prefill_tokens_per_second)?,
+            pairs: pairs(control, twin, Figure::PREFILL)?,
         },
     ];
     judge(&figures, MINIMUM_EFFECT, seed)

@@ -50,20 +50,26 @@ impl Schedule {
 
     /// The processes of a block: group after group, in an order of their own.
     pub fn block(&self, block: u32) -> Vec<Turn> {
+        self.rows(block).concat()
+    }
+
+    /// The same, the contenders of a round together.
+    pub fn rows(&self, block: u32) -> Vec<Vec<Turn>> {
         let mut random = random(self.seed, [u32::MAX, block, 0]);
-        let mut turns = Vec::new();
+        let mut rows = Vec::new();
         for group in shuffled(self.groups.len(), &mut random) {
             let members = &self.groups[group];
             for round in (0..ROUNDS_OF_BLOCK).map(|half| block * ROUNDS_OF_BLOCK + half) {
                 let group = u32::try_from(group).unwrap_or(u32::MAX);
                 let row = row(self.seed, group, round, members.len());
-                turns.extend(row.into_iter().map(|contender| Turn {
+                let turn = |contender: usize| Turn {
                     job: members[contender],
                     round,
-                }));
+                };
+                rows.push(row.into_iter().map(turn).collect());
             }
         }
-        turns
+        rows
     }
 }
 

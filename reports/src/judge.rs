@@ -4,7 +4,7 @@
 //! figures that are judged together, and the ratio is further from 1 than the minimum effect: what is certain and too small to
 //! matter is no finding.
 
-use crate::paired::{Paired, logarithms};
+use crate::paired::{Pair, Paired, logarithms};
 use crate::stats::{Tail, holm, sign_flip};
 
 /// Probability of flagging anything at all where nothing differs.
@@ -19,7 +19,7 @@ pub struct Pairs {
     /// What they are figures of.
     pub what: &'static str,
     /// One pair for each round that both have.
-    pub pairs: Vec<(f64, f64)>,
+    pub pairs: Vec<Pair>,
 }
 
 /// What became of them.

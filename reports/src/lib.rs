@@ -23,6 +23,7 @@ pub mod render;
 pub mod report;
 pub mod roofline;
 pub mod round;
+pub mod slices;
 pub mod stats;
 pub mod summary;
 pub mod warm_up;

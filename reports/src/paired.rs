@@ -11,6 +11,29 @@ use crate::stats::{self, Interval, NoInterval, RatioOfMedians};
 /// Level that an interval has at least.
 pub const LEVEL: f64 = 0.95;
 
+/// The figures of two jobs in one round.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pair {
+    /// Of the one.
+    pub own: f64,
+    /// Of the other.
+    pub other: f64,
+    /// The one over the other. Where they took turns in slices it is the median over these ([`crate::slices`]), and differs from
+    /// that of the two numbers.
+    pub ratio: f64,
+}
+
+impl Pair {
+    /// Two numbers and their ratio.
+    pub fn of(own: f64, other: f64) -> Pair {
+        Pair {
+            own,
+            other,
+            ratio: own / other,
+        }
+    }
+}
+
 /// A ratio of paired figures, or what is computed from one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Paired {
@@ -36,15 +59,11 @@ impl Paired {
     ///
     /// # Errors
     /// When there is no pair, or a figure is not positive.
-    pub fn of(
-        pairs: &[(f64, f64)],
-        unit: impl Fn(f64) -> f64,
-        seed: u64,
-    ) -> Result<Paired, String> {
+    pub fn of(pairs: &[Pair], unit: impl Fn(f64) -> f64, seed: u64) -> Result<Paired, String> {
         let none = || "no round in common with the baseline".to_owned();
         let logarithms = logarithms(pairs)?;
         let logarithm = stats::hodges_lehmann(&logarithms).ok_or_else(none)?;
-        let values: Vec<f64> = pairs.iter().map(|(own, other)| unit(own / other)).collect();
+        let values: Vec<f64> = pairs.iter().map(|pair| unit(pair.ratio)).collect();
         let between = |a: f64, b: f64, level: f64| Interval {
             low: a.min(b),
             high: a.max(b),
@@ -52,7 +71,8 @@ impl Paired {
         };
         let interval = stats::signed_rank_interval(&logarithms, LEVEL)
             .map(|i| between(unit(i.low.exp()), unit(i.high.exp()), i.level));
-        let (own, other): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
+        let (own, other): (Vec<f64>, Vec<f64>) =
+            pairs.iter().map(|pair| (pair.own, pair.other)).unzip();
         let of_medians = (pairs.len() > 1)
             .then(|| stats::ratio_of_medians(&own, &other, ROUNDS_OF_BLOCK as usize, LEVEL, seed))
             .flatten()
@@ -103,10 +123,10 @@ impl Paired {
 ///
 /// # Errors
 /// When a figure is not positive.
-pub fn logarithms(pairs: &[(f64, f64)]) -> Result<Vec<f64>, String> {
-    let of_pair = |(own, other): &(f64, f64)| {
-        if *own > 0.0 && *other > 0.0 {
-            Ok((own / other).ln())
+pub fn logarithms(pairs: &[Pair]) -> Result<Vec<f64>, String> {
+    let of_pair = |pair: &Pair| {
+        if pair.own > 0.0 && pair.other > 0.0 && pair.ratio > 0.0 {
+            Ok(pair.ratio.ln())
         } else {
             Err("a figure of a round is not above zero, so it has no ratio".to_owned())
         }

@@ -144,6 +144,19 @@ impl Report {
             ));
         }
         notes.extend(disturbance::validity(&self.rows));
+        let in_slices = |row: &Row| {
+            row.summary
+                .rounds
+                .iter()
+                .any(|r| !(r.decode_slices.is_empty() && r.multiply_slices.is_empty()))
+        };
+        if self.rows.iter().any(in_slices) {
+            notes.push(
+                "the contenders of a round were alive together and took turns at each window in short slices: a ratio is the \
+                 median of those of its slices, and may differ from that of the rates beside it"
+                    .to_owned(),
+            );
+        }
         if self.rounds() == 1 {
             notes.push("one round: no figure has a spread".to_owned());
         }

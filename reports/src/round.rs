@@ -2,14 +2,17 @@
 //!
 //! Repetitions inside one process share its memory layout and its moment, so they are not independent: they are reduced here,
 //! and the spread of a figure is the spread over rounds. A round that was resumed has lines from several processes: of each
-//! phase, the newest process that finished it counts, and of several windows of a phase in one process the last.
+//! phase, the newest process that finished it counts, and of several windows of a phase in one process the last. A window that
+//! contenders took turns at is all its slices together ([`crate::slices`]).
 
 use crate::disturbance::Around;
 use crate::record::{
     ColdStart, Energy, Job, Loaded, Memory, Phase, Place, Provenance, Sample, WindowEnergy,
 };
+use crate::slices::{self, Slices};
 use crate::stats::median;
 use crate::warm_up::WarmUp;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// Two idle powers of one round that differ by more than this share of their mean make its net energy doubtful.
@@ -87,6 +90,12 @@ pub struct Round {
     pub decode_energy: PhaseEnergy,
     /// Energy of the window of whole requests.
     pub request_energy: PhaseEnergy,
+    /// Prefill tokens/s in each slice of the window.
+    pub prefill_slices: Slices,
+    /// Decode tokens/s in each slice of the window.
+    pub decode_slices: Slices,
+    /// Tokens multiplied by a layer in a second, in each slice of the window.
+    pub multiply_slices: Slices,
     /// What else happened during the prefill window.
     pub prefill_around: Around,
     /// What else happened during the decode window.
@@ -130,15 +139,18 @@ impl Round {
     /// Reduces the lines of one round.
     pub fn of(job: &Job, number: u32, lines: &RoundLines<'_>) -> Round {
         let batch = f64::from(job.batch.max(1));
-        let prefill = lines.newest(Phase::Prefill);
-        let decode = lines.newest(Phase::Decode);
+        let prefill = lines.window(Phase::Prefill);
+        let decode = lines.window(Phase::Decode);
+        let request = lines.window(Phase::Request);
+        let (prefill, decode, request) =
+            (prefill.as_deref(), decode.as_deref(), request.as_deref());
+        let multiply = lines.window(Phase::Multiply);
+        let multiply = multiply.as_deref();
         let bandwidth = lines.newest(Phase::ReadBandwidth);
         let compute = lines.newest(Phase::ComputePeak);
         let loaded = newest(&lines.loaded, |l| &l.place);
         // A layer alone is packed as often as no cache holds: what that takes is no figure of it.
         let memory = newest(&lines.memory, |m| &m.place).filter(|_| job.layer.is_none());
-        let multiply = lines.newest(Phase::Multiply);
-        let request = lines.newest(Phase::Request);
         let request_energy = request.map_or_else(PhaseEnergy::default, |s| lines.energy_of(s));
 
         let prefill_tokens_per_second = prefill.map(tokens_per_second);
@@ -222,6 +234,9 @@ impl Round {
             prefill_energy: prefill.map_or_else(PhaseEnergy::default, |s| lines.energy_of(s)),
             decode_energy: decode.map_or_else(PhaseEnergy::default, |s| lines.energy_of(s)),
             request_energy,
+            prefill_slices: lines.slices(Phase::Prefill),
+            decode_slices: lines.slices(Phase::Decode),
+            multiply_slices: lines.slices(Phase::Multiply),
             prefill_around: prefill.map_or_else(Around::default, Around::of),
             decode_around: decode.map_or_else(Around::default, Around::of),
             multiply_around: multiply.map_or_else(Around::default, Around::of),
@@ -251,6 +266,23 @@ impl<'a> RoundLines<'a> {
             .filter(|s| s.phase == phase)
             .collect();
         newest(&of_phase, |s| &s.place)
+    }
+
+    /// The window of a phase in the newest process that finished one, its slices joined.
+    fn window(&self, phase: Phase) -> Option<Cow<'a, Sample>> {
+        let newest = self.newest(phase)?;
+        if newest.slice.is_none() {
+            return Some(Cow::Borrowed(newest));
+        }
+        slices::joined(&self.newest_all(phase)).map(Cow::Owned)
+    }
+
+    /// Tokens/s in each slice of that window.
+    fn slices(&self, phase: Phase) -> Slices {
+        let all = self.newest_all(phase);
+        all.into_iter()
+            .filter_map(|sample| Some((sample.slice?, tokens_per_second(sample).ok()?)))
+            .collect()
     }
 
     /// All windows of a phase in the newest process that finished one.

@@ -60,6 +60,10 @@ pub struct Arguments {
     /// The shortened form of the suite
     #[arg(long)]
     quick: bool,
+    /// Have contenders take turns at each window in slices of so many seconds, such as 0.05, where no counter is read; 0 for
+    /// one after the other
+    #[arg(long, value_name = "SECONDS", value_parser = slice)]
+    slice: Option<f64>,
     /// Leave threads to the system, rather than bind each to a core of its own
     #[arg(long)]
     no_pin: bool,
@@ -114,6 +118,7 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
         batch: arguments.batch.clone(),
         tuned: arguments.tuned.clone(),
         quick: arguments.quick,
+        slice_s: arguments.slice,
         no_pin: arguments.no_pin,
         cold_start: arguments.cold_start,
         control: control(arguments),
@@ -239,6 +244,19 @@ fn seconds(text: &str) -> Result<f64, String> {
         Ok(seconds)
     } else {
         Err("between a second and eleven days".to_owned())
+    }
+}
+
+/// The length of a slice, in seconds.
+fn slice(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds == 0.0 || (suite::SHORTEST_SLICE_S..=3600.0).contains(&seconds) => {
+            Ok(seconds)
+        }
+        _ => Err(format!(
+            "0, or between {} and 3600 seconds",
+            suite::SHORTEST_SLICE_S
+        )),
     }
 }
 
@@ -403,6 +421,9 @@ fn print_plan(plan: &Plan, energy: &EnergySourceInfo) {
             ),
         };
         say!("{:<28} {work:<16} {fate}", plain(&job.id));
+    }
+    if let Some(slice_s) = plan.jobs.iter().find_map(|planned| planned.slice_s) {
+        say!("contenders take turns at each window in slices of {slice_s} s");
     }
     match energy {
         EnergySourceInfo::Open { source, .. } => say!("energy: {source}"),

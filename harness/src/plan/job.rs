@@ -59,7 +59,15 @@ pub(super) fn plan_job(
     let precision = precision_of(kernel);
     let weights = weights(wanted, precision);
     let round_s = round_s(wanted, timing);
-    let skip = obstacle(wanted, weights.unfit, round_s, machine, timing.limit_s);
+    let needed = needed_bytes(wanted);
+    let skip = obstacle(
+        wanted,
+        weights.unfit,
+        needed,
+        round_s,
+        machine,
+        timing.limit_s,
+    );
     let mut id = format!("{}/{}/{threads}", subject.name, kernel.name);
     if head.name != heads::default().name {
         id = format!("{id}/{}", head.name);
@@ -98,6 +106,8 @@ pub(super) fn plan_job(
         reference_head: reference_head.name,
         vocab: u32::try_from(subject.config.vocab).unwrap_or(u32::MAX),
         round_s,
+        needed_bytes: needed,
+        slice_s: None,
         skip,
     }
 }
@@ -186,22 +196,27 @@ fn round_s(wanted: &Wanted<'_>, timing: &Timing<'_>) -> f64 {
         + 2.0 * timing.idle_s
 }
 
+/// Memory of a worker: weights, the keys and values of each sequence in half precision, and what it takes besides.
+fn needed_bytes(wanted: &Wanted<'_>) -> u64 {
+    let config = &wanted.subject.config;
+    let kv_bytes = 4
+        * u64::from(wanted.batch)
+        * u64::from(positions(wanted.prefill, wanted.decode))
+        * (config.layers * config.kv_heads * config.head_dim) as u64;
+    weights_bytes(wanted) + kv_bytes + WORKER_BYTES
+}
+
 /// Why a job is not tried.
 fn obstacle(
     wanted: &Wanted<'_>,
     unfit: Option<String>,
+    needed: u64,
     round_s: f64,
     machine: &Machine<'_>,
     limit_s: f64,
 ) -> Option<String> {
     let (config, threads) = (&wanted.subject.config, wanted.threads);
     let positions = positions(wanted.prefill, wanted.decode);
-    // Keys and values of each sequence, in half precision.
-    let kv_bytes = 4
-        * u64::from(wanted.batch)
-        * u64::from(positions)
-        * (config.layers * config.kv_heads * config.head_dim) as u64;
-    let needed = weights_bytes(wanted) + kv_bytes + WORKER_BYTES;
     if let Err(missing) = machine.cpu.require(wanted.kernel.requires) {
         Some(missing.to_string())
     } else if unfit.is_some() {
@@ -249,6 +264,7 @@ pub(super) fn reference_of(family: Family) -> &'static str {
     kernels::best(family, &Cpu::scalar()).name
 }
 
+/// Whether a worker of so many bytes, or several together, must not be tried.
 pub(super) fn too_much(needed: u64, available: u64) -> bool {
     #[expect(clippy::cast_precision_loss, reason = "bytes of memory")]
     let share = needed as f64 / available as f64;

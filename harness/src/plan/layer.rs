@@ -110,6 +110,8 @@ impl Wanted<'_> {
             reference_head: heads::default().name,
             vocab: 0,
             round_s,
+            needed_bytes: self.needed_bytes(),
+            slice_s: None,
             skip: self.obstacle(round_s, machine, timing),
         }
     }
@@ -151,10 +153,15 @@ impl Wanted<'_> {
             + 2.0 * timing.idle_s
     }
 
+    /// Memory of a worker: all copies, the tokens in and out, and what it takes besides.
+    fn needed_bytes(&self) -> u64 {
+        let values = u64::from(self.tokens) * (self.layer.rows + 2 * self.layer.cols) as u64;
+        self.bytes() + 4 * values + WORKER_BYTES
+    }
+
     /// Why a job is not tried.
     fn obstacle(&self, round_s: f64, machine: &Machine<'_>, timing: &Timing<'_>) -> Option<String> {
-        let values = u64::from(self.tokens) * (self.layer.rows + 2 * self.layer.cols) as u64;
-        let needed = self.bytes() + 4 * values + WORKER_BYTES;
+        let needed = self.needed_bytes();
         if let Err(missing) = machine.cpu.require(self.kernel.requires) {
             Some(missing.to_string())
         } else if self.tokens > LARGEST_TOKENS {

@@ -4,6 +4,7 @@ mod control;
 mod job;
 mod layer;
 mod select;
+mod slices;
 mod subject;
 
 pub use job::{WEIGHTS_SEED, positions};
@@ -51,6 +52,8 @@ pub struct Choices {
     pub tuned: Option<PathBuf>,
     /// The shortened form.
     pub quick: bool,
+    /// Length of the slices in which contenders take turns, in the place of the suite's; 0 for none.
+    pub slice_s: Option<f64>,
     /// Whether threads are left to the system, rather than bound to a core each.
     pub no_pin: bool,
     /// Whether files are read from their disk once before the rounds of a job.
@@ -136,6 +139,10 @@ pub struct PlannedJob {
     pub vocab: u32,
     /// Predicted time of a round.
     pub round_s: f64,
+    /// Memory that its worker is predicted to need, in bytes.
+    pub needed_bytes: u64,
+    /// Length of the slices in which it and its contenders take turns at a window; nothing where they run one after the other.
+    pub slice_s: Option<f64>,
     /// Why it is not tried.
     pub skip: Option<String>,
 }
@@ -310,6 +317,13 @@ pub fn expand(
         ControlChoice::WhereItPays | ControlChoice::Never => None,
         ControlChoice::Always { slowed_percent } => control::forced(&jobs, slowed_percent),
     });
+    if let Some(slice_s) = choices.slice_s.or(suite.slice_s).filter(|s| *s > 0.0) {
+        if with_energy {
+            notes.push("windows are in one piece, for counters are read".to_owned());
+        } else {
+            slices::give(slice_s, &mut jobs, machine);
+        }
+    }
     let runs = || jobs.iter().filter(|j| j.skip.is_none());
     let mut predicted_s: f64 = runs().map(|j| j.round_s * f64::from(j.job.rounds)).sum();
     predicted_s += reference_s(&jobs, machine, timing.speeds);

@@ -53,7 +53,7 @@ impl Runner<'_> {
             cpus: &[],
         };
         let computed = self
-            .start_worker(planned, &what, limit)
+            .start_worker(planned, &what, limit, |_| {})
             .and_then(|(mut worker, _)| self.answer(&mut worker, planned, limit));
         match computed {
             Ok(logits) => {

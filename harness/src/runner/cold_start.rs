@@ -34,7 +34,7 @@ impl Runner<'_> {
             threads: job.threads,
             cpus: &[],
         };
-        let (worker, loaded) = self.start_worker(planned, &what, limit)?;
+        let (worker, loaded) = self.start_worker(planned, &what, limit, |_| {})?;
         let cold = ColdStart {
             place: place.clone(),
             duration_ns: loaded.duration_ns,

@@ -1,10 +1,10 @@
-//! Rounds of single layers: one window of multiplications in the place of prefill and decode.
+//! Answers of single layers: products in the place of logits.
 
-use super::{Runner, Stop, nanoseconds};
+use super::{Runner, Stop};
 use crate::plan::PlannedJob;
 use crate::worker::{Process, Request};
 use bitbench_engine::kernels::{self, Agreement};
-use bitbench_reports::record::{Phase, Place, Precision};
+use bitbench_reports::record::Precision;
 use std::time::Duration;
 
 /// How far a product of a half-precision variant may be from that of the portable one, over the root of the mean square of all
@@ -15,24 +15,6 @@ const HALF_TOLERANCE: f64 = 1e-4;
 const BF16_TOLERANCE: f64 = 1e-2;
 
 impl Runner<'_> {
-    /// The windows of a layer, in a process that was found to compute the right thing.
-    pub(super) fn layer_windows(
-        &mut self,
-        worker: &mut Process,
-        planned: &PlannedJob,
-        place: &Place,
-        limit: Duration,
-    ) -> Result<(), Stop> {
-        self.idle(place)?;
-        self.warm_up(worker, planned, place, limit)?;
-        let request = Request::Multiply {
-            least_ns: nanoseconds(self.plan.window_s),
-        };
-        let window = self.window(worker, &request, limit)?;
-        self.record(place, Phase::Multiply, planned.job.batch, window)?;
-        self.idle(place)
-    }
-
     /// Has a worker multiply once and gives its products, `[tokens][rows]`.
     pub(super) fn products(
         &mut self,

@@ -3,24 +3,22 @@
 mod answers;
 mod budget;
 mod cold_start;
+mod contender;
 mod layer;
 mod places;
+mod team;
 mod warm_up;
 mod windows;
 
-use crate::host::topology;
-use crate::interrupt;
 use crate::journal::{Done, Journal, JournalError};
-use crate::memory;
 use crate::meter::Meter;
 use crate::plan::{Plan, PlannedJob, positions};
 use crate::progress::Progress;
 use crate::roots::Roots;
-use crate::surroundings::Watch;
 use crate::worker::{LoadedReply, Process, Reply, Request, WorkerError};
 use answers::ReferenceKey;
-use bitbench_reports::design::{ROUNDS_OF_BLOCK, Schedule, Turn};
-use bitbench_reports::record::{Budget, JobOutcome, Loaded, Memory, Outcome, Phase, Place, Record};
+use bitbench_reports::design::{ROUNDS_OF_BLOCK, Schedule};
+use bitbench_reports::record::{Budget, JobOutcome, Outcome, Place, Record};
 pub use budget::Ended;
 use budget::{Judgement, Pace};
 use places::Places;
@@ -29,10 +27,6 @@ use rand_pcg::rand_core::Rng;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-
-/// Shortest limit for one request, and how many times its predicted round a request may take.
-const SHORTEST_LIMIT: Duration = Duration::from_secs(120);
-const LIMIT_FACTOR: f64 = 20.0;
 
 /// Everything a run needs.
 pub struct Runner<'a> {
@@ -60,8 +54,8 @@ pub struct Runner<'a> {
     vain: HashMap<ReferenceKey, (u32, String)>,
     /// Where the harness itself runs.
     places: Places,
-    /// What else happens during a window.
-    watch: Watch,
+    /// Where the system tells what else happens.
+    roots: Roots,
     /// When the process started.
     start: Instant,
 }
@@ -80,20 +74,31 @@ struct What<'a> {
 /// Why a round gave no figure, or why the run cannot go on.
 enum Stop {
     Failed(String),
+    Cut(Cut),
+}
+
+/// Why the run cannot go on.
+enum Cut {
     Interrupted,
     Journal(JournalError),
 }
 
+impl From<JournalError> for Cut {
+    fn from(error: JournalError) -> Cut {
+        Cut::Journal(error)
+    }
+}
+
 impl From<JournalError> for Stop {
     fn from(error: JournalError) -> Stop {
-        Stop::Journal(error)
+        Stop::Cut(Cut::Journal(error))
     }
 }
 
 impl From<WorkerError> for Stop {
     fn from(error: WorkerError) -> Stop {
         match error {
-            WorkerError::Interrupted => Stop::Interrupted,
+            WorkerError::Interrupted => Stop::Cut(Cut::Interrupted),
             other => Stop::Failed(other.to_string()),
         }
     }
@@ -126,7 +131,7 @@ impl<'a> Runner<'a> {
             references: HashMap::new(),
             vain: HashMap::new(),
             places: Places::default(),
-            watch: Watch::open(&Roots::machine()),
+            roots: Roots::machine(),
             start,
         }
     }
@@ -166,29 +171,19 @@ impl<'a> Runner<'a> {
                 Judgement::Stop(None) => break,
                 Judgement::Stop(Some(by)) => return Ok(Ended::Stopped(by)),
             };
-            for Turn { job, round } in schedule.block(block) {
-                let planned = &plan.jobs[job];
-                let in_plan = round < planned.job.rounds || budget::allows_more(&self.budget);
-                let due = planned.skip.is_none() && due[job] && in_plan;
-                if !due || self.done.covers(&planned.job.id, round) {
-                    continue;
+            for mut row in schedule.rows(block) {
+                row.retain(|turn| {
+                    let planned = &plan.jobs[turn.job];
+                    let more = budget::allows_more(&self.budget);
+                    let in_plan = turn.round < planned.job.rounds || more;
+                    let due = planned.skip.is_none() && due[turn.job] && in_plan;
+                    due && !self.done.covers(&planned.job.id, turn.round)
+                });
+                match self.row(&row) {
+                    Ok(()) => {}
+                    Err(Cut::Interrupted) => return Ok(Ended::Interrupted),
+                    Err(Cut::Journal(error)) => return Err(error),
                 }
-                if interrupt::requested() {
-                    return Ok(Ended::Interrupted);
-                }
-                let place = Place {
-                    job: planned.job.id.clone(),
-                    round,
-                    process: self.next_process(),
-                };
-                self.progress.begin(&place, planned.round_s);
-                let outcome = match self.round(planned, &place) {
-                    Ok(()) => Outcome::Measured,
-                    Err(Stop::Failed(reason)) => Outcome::Failed { reason },
-                    Err(Stop::Interrupted) => return Ok(Ended::Interrupted),
-                    Err(Stop::Journal(error)) => return Err(error),
-                };
-                self.end_round(place, outcome)?;
             }
         }
         Ok(Ended::Complete)
@@ -210,146 +205,13 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// One round of one job, in a process of its own.
-    fn round(&mut self, planned: &PlannedJob, place: &Place) -> Result<(), Stop> {
-        let limit = SHORTEST_LIMIT.max(Duration::from_secs_f64(planned.round_s * LIMIT_FACTOR));
-        self.reference(planned, limit)?;
-        self.cold_start(planned, place, limit)?;
-        let mut worker = self.start_measured(planned, place, limit)?;
-        let answer = self.answer(&mut worker, planned, limit)?;
-        self.compare(planned, &answer)?;
-        if planned.job.layer.is_some() {
-            self.layer_windows(&mut worker, planned, place, limit)?;
-            return self.yardsticks(&mut worker, place, limit);
-        }
-        let window_ns = nanoseconds(self.plan.window_s);
-        let job = &planned.job;
-        let prompts = tokens(planned, job.prefill_tokens, 1);
-        let answers = job.decode_tokens * job.batch;
-
-        self.idle(place)?;
-        self.warm_up(&mut worker, planned, place, limit)?;
-        let request = Request::Prefill {
-            prompts: prompts.clone(),
-            least_ns: window_ns,
-        };
-        let prefill = self.window(&mut worker, &request, limit)?;
-        self.record(
-            place,
-            Phase::Prefill,
-            job.prefill_tokens * job.batch,
-            prefill,
-        )?;
-        let request = Request::PrepareDecode {
-            prompts: prompts.clone(),
-        };
-        expect_done(worker.ask(&request, limit)?)?;
-        let request = Request::Decode {
-            tokens: job.decode_tokens,
-            least_ns: window_ns,
-        };
-        let decode = self.window(&mut worker, &request, limit)?;
-        self.record(place, Phase::Decode, answers, decode)?;
-        if self.plan.requests {
-            let request = Request::Whole {
-                prompts,
-                tokens: job.decode_tokens,
-                least_ns: window_ns,
-            };
-            let whole = self.window(&mut worker, &request, limit)?;
-            self.record(place, Phase::Request, answers, whole)?;
-        }
-        self.idle(place)?;
-        self.yardsticks(&mut worker, place, limit)
-    }
-
-    /// What the figures of the round are held against, and the memory of the worker.
-    fn yardsticks(
-        &mut self,
-        worker: &mut Process,
-        place: &Place,
-        limit: Duration,
-    ) -> Result<(), Stop> {
-        let window_ns = nanoseconds(self.plan.window_s);
-        // The yardstick of this round: bandwidth of these machines comes and goes by the minute.
-        let request = Request::ReadBandwidth {
-            least_ns: (window_ns / 4).max(100_000_000),
-        };
-        let read = self.window(worker, &request, limit)?;
-        self.record(place, Phase::ReadBandwidth, 0, read)?;
-        let request = Request::ComputePeak {
-            least_ns: (window_ns / 4).max(100_000_000),
-        };
-        match self.try_window(worker, &request, limit) {
-            Ok(reply) => self.record(place, Phase::ComputePeak, 0, reply?)?,
-            // No yardstick is no fault of the job; what rests on it is missing from the report.
-            Err(WorkerError::Refused(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-
-        let allocated_peak_bytes = match worker.ask(&Request::Allocated, limit) {
-            Ok(Reply::Allocated { peak_bytes }) => Some(peak_bytes),
-            Ok(other) => return Err(senseless(&other)),
-            // An engine that does not know is measured all the same.
-            Err(WorkerError::Refused(_)) => None,
-            Err(error) => return Err(error.into()),
-        };
-        let now = memory::of_process(worker.id());
-        self.journal.append(&Record::Memory(Memory {
-            place: place.clone(),
-            peak_bytes: now.peak_bytes,
-            anonymous_bytes: now.anonymous_bytes,
-            file_bytes: now.file_bytes,
-            allocated_peak_bytes,
-        }))?;
-        Ok(())
-    }
-
-    /// Starts a worker that is to be measured, and records what it loaded.
-    fn start_measured(
-        &mut self,
-        planned: &PlannedJob,
-        place: &Place,
-        limit: Duration,
-    ) -> Result<Process, Stop> {
-        let threads = planned.job.threads;
-        let placement = topology::place(&self.plan.cores, threads);
-        let cpus = placement.as_ref().map_or(&[][..], |p| &p.workers);
-        let job = &planned.job;
-        let what = What {
-            kernel: &job.kernel,
-            head: &job.head,
-            portable_head: false,
-            threads,
-            cpus,
-        };
-        let (worker, loaded) = self.start_worker(planned, &what, limit)?;
-        let others = placement.map_or(Vec::new(), |placement| placement.harness);
-        let harness_cpus = self.places.keep_to(others);
-        self.journal.append(&Record::Loaded(Loaded {
-            place: place.clone(),
-            duration_ns: loaded.duration_ns,
-            parameters: loaded.parameters,
-            linear_weights: loaded.linear_weights,
-            linear_bytes: loaded.linear_bytes,
-            weights_bytes: loaded.weights_bytes,
-            weights_bytes_per_token: loaded.weights_bytes_per_token,
-            kv_bytes_per_position: loaded.kv_bytes_per_position,
-            head_bytes_per_token: Some(loaded.head_bytes_per_token),
-            head_kernel: loaded.head_kernel,
-            shape: loaded.shape,
-            cpus: loaded.cpus,
-            harness_cpus,
-        }))?;
-        Ok(worker)
-    }
-
     /// Starts a worker and has it load its weights.
     fn start_worker(
         &mut self,
         planned: &PlannedJob,
         what: &What<'_>,
         limit: Duration,
+        started: impl FnOnce(&Process),
     ) -> Result<(Process, LoadedReply), Stop> {
         // A worker inherits the CPUs of the harness, and needs all of them to load.
         self.places.spread();
@@ -361,7 +223,7 @@ impl<'a> Runner<'a> {
             )));
         }
         // Before it starts its threads.
-        self.watch.attach(worker.id());
+        started(&worker);
         let request = Request::Load {
             model: planned.source.clone(),
             kernel: what.kernel.to_owned(),

@@ -1,40 +1,32 @@
 //! Short windows of decode before those that count, until neither speed nor power has a trend.
 
+use super::contender::{Contender, Measured};
 use super::windows::sample;
-use super::{Runner, Stop, expect_done, nanoseconds, tokens};
-use crate::plan::PlannedJob;
-use crate::worker::{Process, Request};
-use bitbench_reports::record::{Phase, Place, Record, Sample};
+use super::{Runner, Stop, nanoseconds};
+use crate::worker::Request;
+use bitbench_reports::record::{Phase, Record, Sample};
 use bitbench_reports::warm_up::WarmUp;
-use std::time::Duration;
 
 /// Tokens of a repetition: few, so that a window of a slow model is not much longer than it should be.
 const TOKENS: u32 = 2;
 
 impl Runner<'_> {
     /// Warms the machine up; its windows are stored, and whether they came to rest is derived from them.
-    pub(super) fn warm_up(
-        &mut self,
-        worker: &mut Process,
-        planned: &PlannedJob,
-        place: &Place,
-        limit: Duration,
-    ) -> Result<(), Stop> {
+    pub(super) fn warm_up(&mut self, contender: &mut Contender<'_>) -> Result<(), Stop> {
         let times = self.plan.warm_up;
-        let job = &planned.job;
+        let job = &contender.planned.job;
         let least_ns = nanoseconds(times.window_s);
         let (request, tokens) = if job.layer.is_some() {
             (Request::Multiply { least_ns }, job.batch)
         } else {
-            let prompts = tokens(planned, job.prefill_tokens, 1);
-            expect_done(worker.ask(&Request::PrepareDecode { prompts }, limit)?)?;
+            contender.prepare(Measured::Decode)?;
             let tokens = job.decode_tokens.min(TOKENS);
             (Request::Decode { tokens, least_ns }, tokens * job.batch)
         };
         let mut windows: Vec<Sample> = Vec::new();
         loop {
-            let window = self.window(worker, &request, limit)?;
-            let sample = sample(place, Phase::WarmUp, tokens, window)?;
+            let window = self.window(contender, &request)?;
+            let sample = sample(&contender.place, Phase::WarmUp, tokens, window)?;
             windows.push(sample.clone());
             self.journal.append(&Record::Sample(Box::new(sample)))?;
             let so_far = WarmUp::of(&windows.iter().collect::<Vec<_>>());

@@ -38,6 +38,10 @@ pub struct Suite {
     pub window_s: f64,
     /// The same where energy counters are read.
     pub energy_window_s: f64,
+    /// Where no counter is read, the contenders of a round are alive together and take turns at each window in slices of this
+    /// length, in seconds; one after the other where it is left out.
+    #[serde(default)]
+    pub slice_s: Option<f64>,
     /// Length of the idle windows before and after a round where energy counters are read, in seconds.
     pub idle_s: f64,
     /// Whether whole requests are measured in a window of their own; where counters are read, unless it says otherwise.
@@ -256,6 +260,7 @@ fn check(suite: &Suite) -> Result<(), String> {
     seconds("window_s", suite.window_s)?;
     seconds("energy_window_s", suite.energy_window_s)?;
     seconds("idle_s", suite.idle_s)?;
+    check_slice(suite.slice_s)?;
     seconds("round_limit_s", suite.round_limit_s)?;
     seconds("quick.window_s", suite.quick.window_s)?;
     seconds("quick.energy_window_s", suite.quick.energy_window_s)?;
@@ -310,6 +315,18 @@ fn check(suite: &Suite) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Shortest slice of a window, in seconds: a request and its reply take some fifty microseconds.
+pub const SHORTEST_SLICE_S: f64 = 0.005;
+
+fn check_slice(slice_s: Option<f64>) -> Result<(), String> {
+    match slice_s {
+        Some(slice_s) if !(SHORTEST_SLICE_S..=3600.0).contains(&slice_s) => Err(format!(
+            "`slice_s` is {slice_s}; it must be {SHORTEST_SLICE_S} to 3600 seconds"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Most sequences that a suite can ask to be run together: the check of a worker writes the logits of each.

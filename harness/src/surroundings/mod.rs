@@ -154,6 +154,7 @@ impl Watch {
         let surroundings = Surroundings {
             span_ns: nanoseconds(now.at - before.at),
             looks_ns: nanoseconds(before.took + now.took),
+            further_spans: 0,
             worker_cpu_ns: ticks(worker.map(|w| w.cpu_ticks())),
             worker_system_ns: ticks(worker.map(|w| w.system)),
             harness_cpu_ns: ticks(harness.map(|h| h.cpu_ticks())),

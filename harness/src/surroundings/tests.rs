@@ -112,6 +112,7 @@ fn what_happened_between_two_looks_is_their_difference() {
     let expected = Surroundings {
         span_ns: seen.span_ns,
         looks_ns: seen.looks_ns,
+        further_spans: 0,
         worker_cpu_ns: Some(26 * TICK_NS),
         worker_system_ns: Some(5 * TICK_NS),
         harness_cpu_ns: Some(4 * TICK_NS),

@@ -18,6 +18,7 @@ mod layers;
 mod limits;
 mod model;
 mod plain_run;
+mod slices;
 mod suites;
 mod support;
 mod text;

@@ -361,6 +361,10 @@ pub struct Sample {
     pub place: Place,
     /// What was measured.
     pub phase: Phase,
+    /// Which piece of the window of its phase this is, from 0, where contenders took turns at it; absent for a window in one
+    /// piece.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice: Option<u32>,
     /// Start of the window in nanoseconds after the start of the process that wrote it.
     pub at_ns: u64,
     /// Tokens in each repetition, those of all sequences together (0 for idle, bandwidth and compute peak). Of whole requests,

@@ -11,6 +11,9 @@ pub struct Surroundings {
     pub span_ns: u64,
     /// Time that the two looks took together, outside the window.
     pub looks_ns: u64,
+    /// Spans that were added to the first: those of a window in slices, whose sum is derived and not stored.
+    #[serde(skip)]
+    pub further_spans: u32,
     /// CPU time of the worker and its children.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker_cpu_ns: Option<u64>,
@@ -78,7 +81,15 @@ impl Surroundings {
         let busy = [self.worker_cpu_ns, self.others_cpu_ns, self.harness_cpu_ns];
         let busy_ns = busy.into_iter().flatten().fold(0, u64::saturating_add);
         let cores = busy_ns.div_ceil(self.span_ns.max(1));
-        TICK_NS.saturating_mul(cores.saturating_add(3))
+        let once = TICK_NS.saturating_mul(cores.saturating_add(3));
+        // The errors of several spans have no common sign.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "ticks, times the root of a small number"
+        )]
+        let of_all = (once as f64 * (1.0 + f64::from(self.further_spans)).sqrt()) as u64;
+        of_all
     }
 }
 

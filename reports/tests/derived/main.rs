@@ -4,6 +4,7 @@ mod disturbance;
 mod golden;
 mod layers;
 mod pairs;
+mod slices;
 mod summary;
 mod support;
 mod variants;

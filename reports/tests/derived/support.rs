@@ -262,6 +262,7 @@ pub(crate) fn round(source: &EnergySourceInfo, job: &Job, round: u32, process: u
         Record::Sample(Box::new(Sample {
             place: place.clone(),
             phase,
+            slice: None,
             at_ns: 1_000_000_000,
             tokens,
             matrices: None,
