@@ -4,6 +4,7 @@ use crate::support::{
     Bench, Running, Suite, children, fixture, lacks_a_feature, outcomes, parent_of_living,
     runs_here, samples, send,
 };
+use bitbench::worker::PROTOCOL;
 use bitbench_reports::design::{ROUNDS_OF_BLOCK, Schedule};
 use bitbench_reports::record::{Design, Outcome, Phase, Record, Run};
 use rustix::process::Signal;
@@ -401,11 +402,11 @@ fn a_worker_of_another_version_is_a_failed_row() {
         (r#"["sh", "-c", "kill -SEGV $$"]"#, "signal 11"),
         (r#"["no-such-program"]"#, "cannot start `no-such-program`"),
         (
-            r#"["sh", "-c", "read line; echo '{\"hello\":{\"name\":\"bitbench\",\"version\":\"0\",\"protocol\":3}}'; read line"]"#,
+            r#"["sh", "-c", "read line; echo '{\"hello\":{\"name\":\"bitbench\",\"version\":\"0\",\"protocol\":PROTOCOL}}'; read line"]"#,
             "not the engine of the plan",
         ),
         (
-            r#"["sh", "-c", "read line; echo '{\"hello\":{\"name\":\"bitbench\",\"version\":\"\",\"protocol\":3}}'; read line"]"#,
+            r#"["sh", "-c", "read line; echo '{\"hello\":{\"name\":\"bitbench\",\"version\":\"\",\"protocol\":PROTOCOL}}'; read line"]"#,
             "no usable greeting",
         ),
         (
@@ -413,6 +414,7 @@ fn a_worker_of_another_version_is_a_failed_row() {
             "no usable greeting",
         ),
     ] {
+        let run = run.replace("PROTOCOL", &PROTOCOL.to_string());
         bench.file(
             "suites/engines/bitbench/engine.toml",
             format!("about = \"x\"\nrun = {run}\n"),
