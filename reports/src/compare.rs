@@ -98,6 +98,11 @@ impl Figure {
         reading: multiply,
         slices: Some(|round| &round.multiply_slices),
     };
+    /// Peak memory.
+    pub(crate) const PEAK: Figure = Figure {
+        reading: |round| &round.peak_bytes,
+        slices: None,
+    };
     /// Gross energy of a decoded token.
     const DECODE_JOULES: Figure = Figure {
         reading: decode_joules,

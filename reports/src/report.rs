@@ -7,6 +7,7 @@ use crate::disturbance;
 use crate::precision::precisions;
 use crate::record::{EnergySourceInfo, Precision, Record, Records, Resumed, Run, StoppedBy};
 use crate::summary::{Ending, Summary, summarise};
+use crate::window::{Window, windows};
 
 /// A run, its rows and how it went.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +22,8 @@ pub struct Report {
     pub resumed: Vec<Resumed>,
     /// How it ended.
     pub ending: Ending,
+    /// The stored windows one by one.
+    pub windows: Vec<Window>,
 }
 
 /// The rows of one model at one prompt and generation length, with as many sequences at a time.
@@ -66,6 +69,7 @@ impl Report {
             controls,
             resumed: resumed.collect(),
             ending: Ending::of(records),
+            windows: windows(records),
         }
     }
 

@@ -1,9 +1,11 @@
-//! `bitbench report`: writes the pages of a run again, from its records alone.
+//! `bitbench report`: writes the pages of a run again, from its records alone, or one page of several runs.
 
 use super::{Code, CommandError};
-use anyhow::anyhow;
+use crate::progress::plain;
+use anyhow::{Context, anyhow};
 use bitbench_reports::judge::Judged;
 use bitbench_reports::record::Records;
+use bitbench_reports::render;
 use bitbench_reports::report::Report;
 use bitbench_reports::roofline::{self, Roofline};
 use serde_json::{Value, json};
@@ -13,29 +15,75 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   bitbench report bitbench-results/x86-energy-20260102-030405
-  bitbench report bitbench-results/roofline-20260102-030405     the table again")]
+  bitbench report bitbench-results/roofline-20260102-030405     the table again
+  bitbench report laptop server --out both      one page, a section for each run; unlike hosts are in no common ratio")]
 pub struct Arguments {
-    /// Results folder, with records.jsonl (of a run) or roofline.json in it
-    dir: PathBuf,
+    /// Results folders, each with records.jsonl (of a run) or roofline.json in it; several runs are joined in one page
+    #[arg(required = true)]
+    dir: Vec<PathBuf>,
+    /// Folder for what is written [default: that of the records]; several runs need one
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
     /// Print what the A/A control showed, as JSON, and write nothing
     #[arg(long, hide = true)]
     control: bool,
 }
 
-/// Writes results.csv, results.md and report.html of a results folder, or prints the table of a roofline again.
+/// Writes results.csv, results.md and report.html of a results folder, or prints the table of a roofline again; of several
+/// folders, one report.html.
 ///
 /// # Errors
 /// See [`CommandError`].
 pub fn report(arguments: &Arguments) -> Result<Code, CommandError> {
-    if arguments.dir.join(roofline::FILE_NAME).is_file() {
-        let roofline = Roofline::read(&arguments.dir).map_err(CommandError::usage)?;
+    let [dir] = &arguments.dir[..] else {
+        return join(arguments);
+    };
+    if dir.join(roofline::FILE_NAME).is_file() {
+        let roofline = Roofline::read(dir).map_err(CommandError::usage)?;
         say!("{}", roofline.render(super::run::output_width()).trim_end());
         return Ok(Code::Done);
     }
     if arguments.control {
-        return print_control(&arguments.dir);
+        return print_control(dir);
     }
-    super::run::write_report(&arguments.dir)?;
+    if let Some(out) = &arguments.out {
+        std::fs::create_dir_all(out)
+            .with_context(|| format!("cannot create {}", out.display()))
+            .map_err(CommandError::internal)?;
+    }
+    super::run::write_report(dir, arguments.out.as_deref().unwrap_or(dir))?;
+    Ok(Code::Done)
+}
+
+/// One page of several runs, in a folder of its own.
+fn join(arguments: &Arguments) -> Result<Code, CommandError> {
+    let Some(out) = &arguments.out else {
+        return Err(CommandError::usage(anyhow!(
+            "several folders are joined in one page: say where it goes with --out FOLDER"
+        )));
+    };
+    if arguments.control {
+        return Err(CommandError::usage(anyhow!("--control is of one folder")));
+    }
+    let mut reports = Vec::new();
+    for dir in &arguments.dir {
+        if dir.join(roofline::FILE_NAME).is_file() {
+            return Err(CommandError::usage(anyhow!(
+                "{} holds a roofline, not a run: print it with `bitbench report` alone",
+                dir.display()
+            )));
+        }
+        let records = Records::read(dir).map_err(CommandError::usage)?;
+        reports.push(Report::new(&records));
+    }
+    for (dir, report) in arguments.dir.iter().zip(&reports) {
+        say!("{}:", plain(&dir.display().to_string()));
+        for verdict in report.verdicts() {
+            say!("  {}", plain(&verdict));
+        }
+    }
+    let written = render::write_joined(out, &reports).map_err(CommandError::internal)?;
+    say!("{}", plain(&written.display().to_string()));
     Ok(Code::Done)
 }
 

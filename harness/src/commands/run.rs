@@ -210,7 +210,7 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
     journal
         .append(&Record::End(end))
         .map_err(CommandError::internal)?;
-    let report = write_report(&folder)?;
+    let report = write_report(&folder, &folder)?;
     if ended == Ended::Interrupted {
         tell!(
             "interrupted; go on with the same command and --out {} --resume",
@@ -269,10 +269,10 @@ fn percent(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Writes the pages of a results folder and prints the table.
-pub(super) fn write_report(folder: &Path) -> Result<Report, CommandError> {
+/// Writes the pages of a results folder into one, often the same, and prints the table.
+pub(super) fn write_report(folder: &Path, out: &Path) -> Result<Report, CommandError> {
     let records = Records::read(folder).map_err(CommandError::usage)?;
-    let written = render::write_all(folder, &records).map_err(CommandError::internal)?;
+    let written = render::write_all(out, &records).map_err(CommandError::internal)?;
     let report = Report::new(&records);
     let terminal = std::io::stdout().is_terminal();
     let width = output_width();

@@ -6,13 +6,13 @@ pub mod markdown;
 pub mod terminal;
 
 mod bars;
-mod chart;
+mod page;
 mod table;
 mod text;
 mod write;
 
 pub(crate) use text::{plain, wrap};
-pub use write::{WriteError, write_all};
+pub use write::{WriteError, write_all, write_joined};
 
 /// Why a page could not be made.
 #[derive(Debug, thiserror::Error)]

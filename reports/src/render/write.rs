@@ -41,20 +41,37 @@ pub fn write_all(dir: &Path, records: &Records) -> Result<Vec<PathBuf>, WriteErr
         ("results.md", Ok(markdown::render(&report))),
         ("report.html", html::render(&report)),
     ];
-    let mut written = Vec::new();
-    for (name, page) in pages {
-        let path = dir.join(name);
-        let page = page.map_err(|source| WriteError::Render {
-            path: path.clone(),
-            source,
-        })?;
-        replace(&path, name, page.as_bytes()).map_err(|source| WriteError::Io {
-            path: path.clone(),
-            source,
-        })?;
-        written.push(path);
-    }
-    Ok(written)
+    let pages = pages.into_iter();
+    pages.map(|(name, page)| write(dir, name, page)).collect()
+}
+
+/// Writes `report.html` of several runs into a folder, which is made where it is not there, and returns its path.
+///
+/// # Errors
+/// See [`WriteError`].
+pub fn write_joined(dir: &Path, reports: &[Report]) -> Result<PathBuf, WriteError> {
+    make(dir)?;
+    write(dir, "report.html", html::render_joined(reports))
+}
+
+fn make(dir: &Path) -> Result<(), WriteError> {
+    fs::create_dir_all(dir).map_err(|source| WriteError::Io {
+        path: dir.to_owned(),
+        source,
+    })
+}
+
+fn write(dir: &Path, name: &str, page: Result<String, RenderError>) -> Result<PathBuf, WriteError> {
+    let path = dir.join(name);
+    let page = page.map_err(|source| WriteError::Render {
+        path: path.clone(),
+        source,
+    })?;
+    replace(&path, name, page.as_bytes()).map_err(|source| WriteError::Io {
+        path: path.clone(),
+        source,
+    })?;
+    Ok(path)
 }
 
 /// Writes beside the file, then renames: a reader sees the old file or the new one.

@@ -3,6 +3,7 @@
 mod disturbance;
 mod golden;
 mod layers;
+mod page;
 mod pairs;
 mod slices;
 mod summary;

@@ -485,3 +485,11 @@ pub(crate) fn ratio(against: &Against) -> &Paired {
 pub(crate) fn golden() -> Records {
     Records::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/run")).unwrap()
 }
+
+/// A page without its own script, which it must have.
+pub(crate) fn without_script(page: &str) -> String {
+    let script = include_str!("../../src/render/page/script.js");
+    let element = format!("<script>{script}</script>");
+    assert_eq!(page.matches(&element).count(), 1, "the script of the page");
+    page.replace(&element, "")
+}
