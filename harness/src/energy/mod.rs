@@ -12,6 +12,7 @@ mod external;
 mod hwmon;
 mod input;
 mod msr;
+mod nvml;
 pub mod perf;
 pub mod power;
 mod powercap;
@@ -159,6 +160,7 @@ pub static SOURCES: &[&SourceKind] = &[
     &powercap::PSYS,
     &msr::KIND,
     &battery::KIND,
+    &nvml::KIND,
     &external::FILE,
     &external::COMMAND,
 ];

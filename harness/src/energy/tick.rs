@@ -15,6 +15,8 @@ impl Tick {
         uj: 1,
         per: 1_000_000_000,
     };
+    /// 1 mJ: boards of NVIDIA.
+    pub const MILLIJOULE: Tick = Tick { uj: 1000, per: 1 };
     /// 1 uWh: gauges of batteries.
     pub const MICROWATT_HOUR: Tick = Tick { uj: 3600, per: 1 };
 

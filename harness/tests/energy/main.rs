@@ -6,6 +6,7 @@ mod ledger;
 mod live;
 mod meters;
 mod namespace;
+mod nvml;
 mod perf;
 mod permissions;
 mod powercap;
