@@ -5,7 +5,19 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors, and go to standard output. Where that is closed, there is nobody to tell.
+            let _ = error.print();
+            if error.use_stderr()
+                && let Some(example) = bitbench::commands::example(std::env::args_os().skip(1))
+            {
+                bitbench::progress::tell(&format!("For example: {example}"));
+            }
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
     match bitbench::commands::dispatch(cli) {
         Ok(code) => code.into(),
         Err(CommandError { code, error }) => {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Arguments of `bitbench energy-model`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Without a name it prints the column that arXiv 2504.12285 published, and what its arithmetic gives
+    after_help = "Without a name it prints the column that arXiv 2504.12285 published, and what its arithmetic gives \
 for the same shapes. Nothing that this command prints was measured.
 
 Examples:

@@ -38,7 +38,8 @@ use bitbench_engine::heads::{self, HEADS};
 use bitbench_engine::kernels::{self, Family, KernelVariant};
 use bitbench_engine::model::Model;
 use bitbench_engine::network::HeadOptions;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
@@ -60,8 +61,8 @@ Start with:
   bitbench doctor                             what can be measured on this machine
   bitbench roofline                           how fast this machine reads and multiplies
 
-Exit codes: 0 done; 1 a job failed inside a finished run, or a kernel is not what it promises; 2 wrong usage or input;
-3 a required energy source is absent; 4 internal error; 5 the machine is too noisy (`doctor --require quiet`);
+Exit codes: 0 done; 1 a job failed inside a finished run, or a kernel is not what it promises; 2 wrong usage or input; \
+3 a required energy source is absent; 4 internal error; 5 the machine is too noisy (`doctor --require quiet`); \
 130 interrupted.";
 
 /// The commands.
@@ -156,6 +157,26 @@ impl CommandError {
             error: error.into(),
         }
     }
+}
+
+/// The first example of the command that these arguments begin with, for somebody whose arguments were not understood.
+pub fn example(arguments: impl IntoIterator<Item = OsString>) -> Option<String> {
+    let cli = Cli::command();
+    let mut command = &cli;
+    for argument in arguments {
+        match command.find_subcommand(&argument) {
+            Some(found) => command = found,
+            None => break,
+        }
+    }
+    let help = command.get_after_help()?.to_string();
+    let examples = help.lines().filter_map(|line| line.strip_prefix("  "));
+    // What follows three spaces says what an example is for.
+    let example = examples.filter_map(|line| line.split("   ").next());
+    example
+        .map(str::trim)
+        .find(|line| line.starts_with("bitbench "))
+        .map(ToOwned::to_owned)
 }
 
 /// Runs a command.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// Arguments of `bitbench perplexity`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The rule is that of llama-perplexity: chunks of --context tokens from an empty cache, each beginning with the token that
+The rule is that of llama-perplexity: chunks of --context tokens from an empty cache, each beginning with the token that \
 begins a text where the model wants one; the second half of each chunk is scored, the rest of the text dropped.
 
 Examples:

@@ -23,8 +23,8 @@ use std::path::{Path, PathBuf};
   bitbench tune --model 2B4T
   bitbench run --suite x86-energy --model 2B4T --kernel tuned --kernel tuned-half
 
-The choices are kept with a fingerprint of this host: `--kernel tuned` on another host, or with another version, is an error.
-`tuned` is the fastest ternary kernel at decoding, `tuned-prefill` at prompts; `tuned-half` and `tuned-half-prefill` are the
+The choices are kept with a fingerprint of this host: `--kernel tuned` on another host, or with another version, is an error. \
+`tuned` is the fastest ternary kernel at decoding, `tuned-prefill` at prompts; `tuned-half` and `tuned-half-prefill` are the \
 fastest half-precision ones.")]
 pub struct Arguments {
     /// Shape or GGUF file: its layers are what is tuned, with random weights

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 /// Arguments of `bitbench verify`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The oracle is the definition of the network in double precision; it shares no code with the kernels. `bits` compares the
+The oracle is the definition of the network in double precision; it shares no code with the kernels. `bits` compares the \
 logits of a ternary variant with those of the portable one. Exit code 1 where a variant is not what it promises.
 
 Examples:

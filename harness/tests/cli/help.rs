@@ -79,6 +79,44 @@ fn examples_name_suites_that_there_are() {
     }
 }
 
+/// A paragraph is one line, which is broken where the terminal ends: one that was broken by hand is broken twice.
+#[test]
+fn help_is_broken_into_lines_by_the_terminal() {
+    for (name, command) in commands() {
+        let help = command.get_after_help().map(ToString::to_string);
+        let help = help.unwrap_or_default();
+        let lines: Vec<&str> = help.lines().collect();
+        for pair in lines.windows(2) {
+            let [first, second] = pair else { continue };
+            let text = |line: &str| !line.is_empty() && !line.starts_with("  ");
+            let broken = text(first) && text(second) && !first.ends_with(':');
+            assert!(!broken, "{name} --help: {first}\n{second}");
+        }
+    }
+}
+
+#[test]
+fn arguments_that_are_not_understood_are_answered_with_an_example() {
+    let bench = Bench::beside();
+    for (line, example) in [
+        ("run", "bitbench run --suite x86-energy --quick"),
+        ("run --suite", "bitbench run --suite"),
+        ("tune", "bitbench tune --model 2B4T"),
+        ("model synth", "bitbench model synth 2B4T"),
+        ("frobnicate", "bitbench run --suite"),
+    ] {
+        bench.run(line).expect(2).says(&["For example: ", example]);
+    }
+    for line in ["--help", "--version", "run --help"] {
+        let ran = bench.run(line).expect(0);
+        assert!(
+            ran.err.is_empty() && !ran.out.contains("For example"),
+            "{}",
+            ran.err
+        );
+    }
+}
+
 #[test]
 fn alone_it_says_what_it_can_do_here_and_how_to_start() {
     let bench = Bench::beside();
@@ -94,14 +132,16 @@ fn alone_it_says_what_it_can_do_here_and_how_to_start() {
     let longest = ran.out.lines().map(|line| line.chars().count()).max();
     assert!(longest.is_some_and(|longest| longest <= 80), "{}", ran.out);
     assert!(!ran.out.contains('\u{1b}'), "{}", ran.out);
-    // The command to start with is one that can be planned here.
+    // The command to start with is one that there is, with a suite that there is.
     let start = ran
         .out
         .lines()
         .find(|line| line.contains("--quick"))
         .unwrap();
-    let arguments = start.trim().strip_prefix("bitbench ").unwrap();
-    bench.run(&format!("{arguments} --list")).expect(0);
+    let words = words(start);
+    assert!(Cli::try_parse_from(&words).is_ok(), "{start}");
+    let suite = words.iter().position(|word| word == "--suite").unwrap();
+    assert!(bitbench::suite::load(&words[suite + 1]).is_ok(), "{start}");
     assert!(!bench.has("bitbench-results"));
 }
 

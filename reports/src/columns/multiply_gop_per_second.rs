@@ -1,10 +1,10 @@
-//! Arithmetic of a layer, in GOP/s.
+//! Operations a second of a layer, in GOP/s.
 
 use super::{Better, Cell, Column, Kind, Row, Section};
 
 pub(super) static COLUMN: Column = Column {
     id: "multiply_gop_per_second",
-    title: "arithmetic",
+    title: "rate",
     unit: "GOP/s",
     help: "Two operations for each weight and token over the time of one multiplication, in 10^9 per second (layers alone).",
     section: Section::Speed,

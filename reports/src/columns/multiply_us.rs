@@ -1,10 +1,10 @@
-//! Multiplication of a layer, in us.
+//! Time of a multiplication by a layer, in us.
 
 use super::{Better, Cell, Column, Kind, Row, Section};
 
 pub(super) static COLUMN: Column = Column {
     id: "multiply_us",
-    title: "multiplication",
+    title: "time",
     unit: "us",
     help: "Median time of one multiplication by the layer, from single-precision activations to single-precision products (layers alone).",
     section: Section::Speed,

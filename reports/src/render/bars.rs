@@ -11,6 +11,9 @@ const SHORTEST: usize = 8;
 /// Longest name of a kernel.
 const LONGEST_NAME: usize = 26;
 
+/// Most bars of a block: a table of more rows is not read at a glance anyway.
+const MOST: usize = 24;
+
 /// A line of the block: what is measured, its length over the longest, and the figure behind it.
 struct Bar {
     name: String,
@@ -19,7 +22,7 @@ struct Bar {
 }
 
 /// The lines of a group within `width`: a heading, and a bar for each row that has a ratio. Nothing where no row is held against
-/// another.
+/// another, or too many are.
 pub(super) fn bars(group: &Group<'_>, width: usize) -> Vec<String> {
     let mut compared = false;
     let mut list = Vec::new();
@@ -45,7 +48,7 @@ pub(super) fn bars(group: &Group<'_>, width: usize) -> Vec<String> {
             figure,
         });
     }
-    if !compared {
+    if !compared || list.len() > MOST {
         return Vec::new();
     }
     let longest = |of: fn(&Bar) -> &str| {

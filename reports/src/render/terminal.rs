@@ -32,8 +32,17 @@ pub fn render(report: &Report, width: usize, colour: bool) -> String {
     let all: Vec<&Row> = report.rows.iter().collect();
     let measured = table::measured(&all);
     let leads = table::leading(report);
-    let wanted = table::columns(&measured, |_| true);
-    let columns = fitting(&wanted, &measured, page.width, leads);
+    // A network and a layer alone have other figures, so tables of either kind have columns of their own.
+    let of_kind = |layer: bool| {
+        let rows = measured.iter().copied();
+        let rows: Vec<&Row> = rows
+            .filter(|row| row.summary.job.layer.is_some() == layer)
+            .collect();
+        let wanted = table::columns(&rows, |_| true);
+        let shown = fitting(&wanted, &rows, page.width, leads);
+        (wanted, shown)
+    };
+    let (networks, layers) = (of_kind(false), of_kind(true));
     for group in report.groups() {
         page.blank();
         page.paragraph(&table::heading(&group), "", Some(Color::Cyan));
@@ -45,7 +54,8 @@ pub fn render(report: &Report, width: usize, colour: bool) -> String {
             page.paragraph("nothing was measured", "  ", None);
         } else {
             page.text.push('\n');
-            page.table(&columns, &rows);
+            let (_, columns) = if group.layer { &layers } else { &networks };
+            page.table(columns, &rows);
             page.bars(&bars::bars(&group, page.width));
         }
     }
@@ -79,11 +89,15 @@ pub fn render(report: &Report, width: usize, colour: bool) -> String {
     for line in table::energy_lines(report) {
         page.paragraph(&line, "", None);
     }
-    let left_out: Vec<&str> = wanted
-        .iter()
-        .filter(|column| !columns.iter().any(|shown| shown.id == column.id))
-        .map(|column| column.id)
-        .collect();
+    let mut left_out: Vec<&str> = Vec::new();
+    for (wanted, shown) in [&networks, &layers] {
+        for column in wanted {
+            let is_shown = shown.iter().any(|shown| shown.id == column.id);
+            if !is_shown && !left_out.contains(&column.id) {
+                left_out.push(column.id);
+            }
+        }
+    }
     if !left_out.is_empty() {
         let list = left_out.join(", ");
         page.paragraph(&format!("no room here, in results.csv: {list}"), "", None);

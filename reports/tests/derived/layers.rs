@@ -191,3 +191,24 @@ fn every_form_calls_it_a_layer() {
     }
     assert!(csv::render(&report).unwrap().contains("multiply_us"));
 }
+
+#[test]
+fn a_run_of_both_shows_each_with_its_own_columns() {
+    let mut both = support::lines(support::no_counters());
+    let of_layers = lines();
+    let (Record::Run(networks), Record::Run(layers)) = (&mut both[0], &of_layers[0]) else {
+        panic!("the first lines are the runs");
+    };
+    networks.jobs.extend(layers.jobs.clone());
+    both.splice(1..1, of_layers[1..of_layers.len() - 1].iter().cloned());
+    let report = Report::new(&support::read_back(&both));
+    let text = terminal::render(&report, 80, false);
+    let headers: Vec<&str> = text.lines().filter(|l| l.starts_with("kernel ")).collect();
+    assert_eq!(headers.len(), 3, "{text}");
+    for header in headers {
+        assert!(
+            header.contains("tok/s") != header.contains("GOP/s"),
+            "{text}"
+        );
+    }
+}

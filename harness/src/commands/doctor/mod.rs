@@ -25,7 +25,7 @@ const WIDTH: usize = 80;
   bitbench doctor --noise --probe
   bitbench doctor --json --require energy,quiet
 
-Exit codes: 0 what is required can be measured; 3 with --require energy where no energy counter can be read;
+Exit codes: 0 what is required can be measured; 3 with --require energy where no energy counter can be read; \
 5 with --require quiet where the machine is too noisy to compare kernels.")]
 pub struct Arguments {
     /// Measure for so long how noisy the machine is [default without a number: 20]

@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "Example:
   bitbench model convert model.gguf model.I2_S.gguf --to i2_s
 
-Ternary weights are kept exactly, but for a scale that the format rounds, which is said. Of a GGUF file embedding, head, norms,
-tokenizer and all other metadata are copied. Of a folder embedding and head are stored in half precision, and the file gets the
-tokenizer of tokenizer.json, if what a file can say gives the same tokens for some texts for each token of it; else it gets none,
+Ternary weights are kept exactly, but for a scale that the format rounds, which is said. Of a GGUF file embedding, head, norms, \
+tokenizer and all other metadata are copied. Of a folder embedding and head are stored in half precision, and the file gets the \
+tokenizer of tokenizer.json, if what a file can say gives the same tokens for some texts for each token of it; else it gets none, \
 and why is said.")]
 pub struct Arguments {
     /// GGUF file, or folder with config.json and safetensors files
