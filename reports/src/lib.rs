@@ -3,7 +3,8 @@
 //! A run appends [`record::Record`] lines to `records.jsonl`; nothing else is stored. Every table and page is a function of
 //! those lines: [`round`] reduces one round to one number of each kind, [`summary`] turns rounds into figures with a spread,
 //! [`disturbance`] says what touched them, [`compare`] joins each row to its baseline, [`columns`] says what a table shows,
-//! and [`render`] writes it. [`design`] says in which order the rounds came.
+//! [`render`] shows it, and [`export`] has the formats of files, whose [`schema`] is published. [`design`] says in which order
+//! the rounds came. [`splice`] puts a table into another file.
 //! [`roofline`] is apart: the limits of a machine, measured by a command of their own. So is [`modelled`]: energy that nobody
 //! measured, never in a report.
 #![forbid(unsafe_code)]
@@ -14,6 +15,7 @@ pub mod compare;
 pub mod control;
 pub mod design;
 pub mod disturbance;
+pub mod export;
 pub mod judge;
 pub mod modelled;
 pub mod paired;
@@ -24,7 +26,9 @@ pub mod render;
 pub mod report;
 pub mod roofline;
 pub mod round;
+pub mod schema;
 pub mod slices;
+pub mod splice;
 pub mod stats;
 pub mod summary;
 pub mod warm_up;

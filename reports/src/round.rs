@@ -294,6 +294,26 @@ impl<'a> RoundLines<'a> {
             .collect()
     }
 
+    /// The windows that numbers of the round rest on, idle ones of the same processes among them.
+    pub(crate) fn used(&self) -> Vec<&'a Sample> {
+        let pieces = |phase| match self.newest(phase) {
+            Some(window) if window.slice.is_none() => vec![window],
+            _ => self.newest_all(phase),
+        };
+        let worked = [Phase::Prefill, Phase::Decode, Phase::Request];
+        let worked: Vec<&Sample> = worked.into_iter().flat_map(pieces).collect();
+        // No number of a layer needs idle power.
+        let layers = pieces(Phase::Multiply);
+        let yardsticks = [Phase::ReadBandwidth, Phase::ComputePeak];
+        let yardsticks = yardsticks.into_iter().filter_map(|p| self.newest(p));
+        let idle = self.samples.iter().copied().filter(|sample| {
+            sample.phase == Phase::Idle && worked.iter().any(|w| w.place == sample.place)
+        });
+        let idle: Vec<&Sample> = idle.collect();
+        let others = layers.into_iter().chain(yardsticks).chain(idle);
+        worked.into_iter().chain(others).collect()
+    }
+
     fn energy_of(&self, sample: &Sample) -> PhaseEnergy {
         let window = match &sample.energy {
             Energy::Measured(window) => window,

@@ -2,7 +2,7 @@
 
 use crate::disturbance;
 use crate::record::{
-    EnergySourceInfo, Job, JobOutcome, Loaded, Outcome, Phase, Provenance, Record, Records,
+    EnergySourceInfo, Job, JobOutcome, Loaded, Outcome, Phase, Provenance, Record, Records, Sample,
     StoppedBy,
 };
 use crate::round::{EnergyBasis, IDLE_TOLERANCE, PhaseEnergy, Reading, Round, RoundLines};
@@ -174,6 +174,26 @@ struct JobLines<'a> {
 /// Summarises every job of the plan, in its order. Lines of jobs that the plan does not have are left out.
 pub fn summarise(records: &Records) -> Vec<Summary> {
     let ending = Ending::of(records);
+    let lines = by_job(records);
+    let simulated_source = matches!(
+        &records.run.energy,
+        EnergySourceInfo::Open {
+            provenance: Provenance::Simulated,
+            ..
+        }
+    );
+    let empty = JobLines::default();
+    let of_job = |job: &Job| {
+        let lines = lines.get(job.id.as_str()).unwrap_or(&empty);
+        let mut summary = summarise_job(job, lines, ending);
+        summary.simulated |= simulated_source;
+        summary
+    };
+    records.run.jobs.iter().map(of_job).collect()
+}
+
+/// The lines of each job, by its id.
+fn by_job(records: &Records) -> BTreeMap<&str, JobLines<'_>> {
     let mut lines: BTreeMap<&str, JobLines<'_>> = BTreeMap::new();
     for record in &records.lines {
         match record {
@@ -204,21 +224,40 @@ pub fn summarise(records: &Records) -> Vec<Summary> {
             Record::Run(_) | Record::Resumed(_) | Record::End(_) => {}
         }
     }
-    let simulated_source = matches!(
-        &records.run.energy,
-        EnergySourceInfo::Open {
-            provenance: Provenance::Simulated,
-            ..
+    lines
+}
+
+/// The windows that figures rest on.
+#[derive(Debug)]
+pub struct Used<'a>(Vec<&'a Sample>);
+
+impl Used<'_> {
+    /// Whether a window of the same records is among them.
+    pub fn has(&self, sample: &Sample) -> bool {
+        let place = |sample: &Sample| std::ptr::from_ref(sample).addr();
+        self.0
+            .binary_search_by_key(&place(sample), |used| place(used))
+            .is_ok()
+    }
+}
+
+/// The windows that the figures of measured jobs rest on: not those of failed jobs, of the warm-up, or of a process that was
+/// resumed by another.
+pub fn used(records: &Records) -> Used<'_> {
+    let ending = Ending::of(records);
+    let lines = by_job(records);
+    let mut used = Vec::new();
+    for job in records.run.jobs.iter() {
+        let Some(lines) = lines.get(job.id.as_str()) else {
+            continue;
+        };
+        if status(lines, ending, 0) == Status::Measured {
+            used.extend(lines.rounds.values().flat_map(RoundLines::used));
         }
-    );
-    let empty = JobLines::default();
-    let of_job = |job: &Job| {
-        let lines = lines.get(job.id.as_str()).unwrap_or(&empty);
-        let mut summary = summarise_job(job, lines, ending);
-        summary.simulated |= simulated_source;
-        summary
-    };
-    records.run.jobs.iter().map(of_job).collect()
+    }
+    // Told apart by where they are in memory: equal windows are two.
+    used.sort_by_key(|sample: &&Sample| std::ptr::from_ref(*sample).addr());
+    Used(used)
 }
 
 fn summarise_job(job: &Job, lines: &JobLines<'_>, ending: Ending) -> Summary {

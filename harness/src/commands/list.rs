@@ -6,6 +6,7 @@ use crate::{pair, suite};
 use bitbench_engine::cpu::Cpu;
 use bitbench_engine::heads::HEADS;
 use bitbench_engine::kernels::VARIANTS;
+use bitbench_reports::export::FORMATS;
 use clap::ValueEnum;
 use std::path::PathBuf;
 
@@ -31,9 +32,10 @@ enum What {
     Heads,
     Models,
     Energy,
+    Formats,
 }
 
-/// Lists suites, kernels, heads, models and energy sources.
+/// Lists suites, kernels, heads, models, energy sources and formats of reports.
 ///
 /// # Errors
 /// See [`CommandError`].
@@ -85,6 +87,18 @@ pub fn list(arguments: &Arguments) -> Result<Code, CommandError> {
         say!("Energy sources");
         let root = arguments.sysfs_root.as_ref();
         energy::print_list(&root.map_or_else(SysFs::machine, SysFs::at));
+    }
+    if wanted(What::Formats) {
+        say!("Formats of a report: bitbench report DIR --export NAME,NAME");
+        for format in FORMATS {
+            let always = if format.always {
+                ", always written"
+            } else {
+                ""
+            };
+            say!("  {:<12} {}{always}", format.name, format.file);
+            say!("      {}", format.about);
+        }
     }
     Ok(Code::Done)
 }

@@ -18,6 +18,8 @@ pub mod doctor;
 pub mod embed;
 mod energy;
 pub mod energy_model;
+pub mod explain;
+pub mod export;
 pub mod generate;
 pub mod list;
 pub mod logits;
@@ -28,6 +30,8 @@ pub mod report;
 pub mod roofline;
 pub mod run;
 mod sample;
+pub mod schema;
+pub mod shell;
 pub mod text;
 pub mod tune;
 pub mod verify;
@@ -74,6 +78,10 @@ pub enum Command {
     List(list::Arguments),
     /// Write the report of a finished or interrupted run again
     Report(report::Arguments),
+    /// Say what a column means and how its figures come from the record
+    Explain(explain::Arguments),
+    /// Print the JSON Schema of the record or of the JSON export
+    Schema(schema::Arguments),
     /// Measure what this machine allows: read bandwidth and multiply-add peaks
     Roofline(roofline::Arguments),
     /// Find the fastest kernel and number of threads for a model on this machine
@@ -94,6 +102,12 @@ pub enum Command {
     Verify(verify::Arguments),
     /// Say how well a model predicts a text
     Perplexity(perplexity::Arguments),
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions(shell::Completions),
+    /// Print a page for `man`
+    #[command(hide = true)]
+    Man(shell::Man),
     /// Serve the embedded engine to a harness
     #[command(hide = true)]
     Worker,
@@ -191,6 +205,10 @@ pub fn dispatch(cli: Cli) -> Result<Code, CommandError> {
         Command::Run(arguments) => run::run(&arguments),
         Command::List(arguments) => list::list(&arguments),
         Command::Report(arguments) => report::report(&arguments),
+        Command::Explain(arguments) => explain::explain(&arguments),
+        Command::Schema(arguments) => schema::schema(&arguments),
+        Command::Completions(arguments) => shell::completions(&arguments),
+        Command::Man(arguments) => shell::man(&arguments),
         Command::Roofline(arguments) => roofline::roofline(&arguments),
         Command::Tune(arguments) => tune::tune(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),

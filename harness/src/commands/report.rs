@@ -1,5 +1,6 @@
 //! `bitbench report`: writes the pages of a run again, from its records alone, or one page of several runs.
 
+use super::export::{ExportArguments, export};
 use super::{Code, CommandError};
 use crate::progress::plain;
 use anyhow::{Context, anyhow};
@@ -16,7 +17,9 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "Examples:
   bitbench report bitbench-results/x86-energy-20260102-030405
   bitbench report bitbench-results/roofline-20260102-030405     the table again
-  bitbench report laptop server --out both      one page, a section for each run; unlike hosts are in no common ratio")]
+  bitbench report laptop server --out both      one page, a section for each run; unlike hosts are in no common ratio
+  bitbench report bitbench-results/x86-energy-20260102-030405 --export sqlite,latex
+  bitbench report bitbench-results/x86-energy-20260102-030405 --splice README.md")]
 pub struct Arguments {
     /// Results folders, each with records.jsonl (of a run) or roofline.json in it; several runs are joined in one page
     #[arg(required = true)]
@@ -24,6 +27,8 @@ pub struct Arguments {
     /// Folder for what is written [default: that of the records]; several runs need one
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    export: ExportArguments,
     /// Print what the A/A control showed, as JSON, and write nothing
     #[arg(long, hide = true)]
     control: bool,
@@ -51,7 +56,9 @@ pub fn report(arguments: &Arguments) -> Result<Code, CommandError> {
             .with_context(|| format!("cannot create {}", out.display()))
             .map_err(CommandError::internal)?;
     }
-    super::run::write_report(dir, arguments.out.as_deref().unwrap_or(dir))?;
+    let out = arguments.out.as_deref().unwrap_or(dir);
+    super::run::write_report(dir, out)?;
+    export(&arguments.export, dir, out)?;
     Ok(Code::Done)
 }
 
@@ -64,6 +71,11 @@ fn join(arguments: &Arguments) -> Result<Code, CommandError> {
     };
     if arguments.control {
         return Err(CommandError::usage(anyhow!("--control is of one folder")));
+    }
+    if arguments.export.asked() {
+        return Err(CommandError::usage(anyhow!(
+            "--export and --splice are of one folder: no file but the page has several runs"
+        )));
     }
     let mut reports = Vec::new();
     for dir in &arguments.dir {

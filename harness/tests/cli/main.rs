@@ -9,6 +9,7 @@ mod disk;
 mod disturbance;
 mod doctor;
 mod energy;
+mod export;
 mod folder;
 #[path = "../../../engine/tests/support/mod.rs"]
 mod gguf;

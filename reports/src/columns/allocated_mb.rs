@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "allocated",
     unit: "MB",
     help: "The most that the allocator of the worker process had handed out at a time, in 10^6 bytes; most of it while it loaded.",
+    derived: "`allocated_peak_bytes` of the `memory` line over 10^6 (`round.rs`).",
     section: Section::Memory,
     kind: Kind::Measured {
         decimals: 1,

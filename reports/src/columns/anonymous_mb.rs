@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "anonymous at end",
     unit: "MB",
     help: "Anonymous pages of the worker (RssAnon) after its last window, in 10^6 bytes: not a peak.",
+    derived: "`anonymous_bytes` of the `memory` line over 10^6 (`round.rs`).",
     section: Section::Memory,
     kind: Kind::Measured {
         decimals: 1,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "of bandwidth",
     unit: "%",
     help: "Bytes per second that decode has to read over the read bandwidth of the same round: near 100, memory is the limit; above it, caches help.",
+    derived: "decode_gb_per_second of a round over its read_bandwidth_gb_per_second, times 100 (`round.rs`).",
     section: Section::Memory,
     kind: Kind::Measured {
         decimals: 1,

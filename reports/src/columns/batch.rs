@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "batch",
     unit: "",
     help: "Sequences that are prefilled and decoded together, each with its own prompt; rates count the tokens of all of them. Of a layer alone, the tokens that it is multiplied by together.",
+    derived: "`batch` of the job; 1 before format 3.",
     section: Section::Job,
     kind: Kind::Fact { decimals: 0 },
     better: Better::Neither,

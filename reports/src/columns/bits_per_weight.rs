@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "bits/weight",
     unit: "",
     help: "Bits in memory for each weight of the linear layers, padding and scales included; embedding and head are not among them.",
+    derived: "`linear_bytes` times 8 over `linear_weights` of the newest `loaded` line.",
     section: Section::Memory,
     kind: Kind::Fact { decimals: 2 },
     better: Better::Lower,

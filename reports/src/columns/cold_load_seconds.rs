@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "cold load",
     unit: "s",
     help: "Time from the load command until the weights are packed where the model file had to come from its disk (--cold-start).",
+    derived: "`duration_ns` of the `cold_start` line; missing where `storage_bytes` is below `file_bytes`, for then the start was not cold (`round.rs`).",
     section: Section::Speed,
     kind: Kind::Measured {
         decimals: 2,

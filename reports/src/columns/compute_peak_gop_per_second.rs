@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "compute peak",
     unit: "GOP/s",
     help: "Multiply-adds in registers by all threads in the same process, with the widest multiply-add instruction that the kernel asks for, in 10^9 operations per second; a multiply-add is two.",
+    derived: "`operations` of the sample of phase `compute_peak` over the median of its `durations_ns` (`round.rs`).",
     section: Section::Speed,
     kind: Kind::Measured {
         decimals: 1,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "CPUs",
     unit: "",
     help: "The CPU that each worker thread was bound to, in the order of the threads; missing where the system placed them.",
+    derived: "`cpus` of the newest `loaded` line.",
     section: Section::Job,
     kind: Kind::Text,
     better: Better::Neither,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "cache misses",
     unit: "/token",
     help: "Accesses of the worker that missed the last cache during the decode window over its tokens, from event counters of the CPU.",
+    derived: "`counters` of the `decode` sample: the `count` of cache_misses, scaled by `enabled_ns` over `running_ns`, over `tokens` times the number of `durations_ns` (`disturbance.rs`).",
     section: Section::Speed,
     kind: Kind::Measured {
         decimals: 0,

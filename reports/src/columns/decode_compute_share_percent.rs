@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "decode of compute peak",
     unit: "%",
     help: "Multiply-adds of the linear layers in decode over the compute peak of the same round: what decode would need of the cores if unpacking the weights were free.",
+    derived: "2 times `linear_weights` times decode_tokens_per_second of a round over its compute_peak_gop_per_second, in percent (`round.rs`).",
     section: Section::Speed,
     kind: Kind::Measured {
         decimals: 1,

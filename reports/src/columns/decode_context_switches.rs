@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "context switches",
     unit: "",
     help: "Times that a thread of the worker left its CPU during the decode window, of its own accord or not.",
+    derived: "`voluntary_switches` and `involuntary_switches` in the `surroundings` of the `decode` sample, added (`disturbance.rs`).",
     section: Section::Speed,
     kind: Kind::Measured {
         decimals: 0,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "clock while decoding",
     unit: "MHz",
     help: "Cycles of the worker over its CPU time during the decode window, from event counters of the CPU: two kernels at different clocks are a comparison of clocks.",
+    derived: "`counters` of the `decode` sample: the `count` of cycles over that of task_clock_ns; missing where cycles in the kernel are not counted and the worker spent more than 2 % of its CPU time there (`disturbance.rs`).",
     section: Section::Speed,
     kind: Kind::Measured {
         decimals: 0,

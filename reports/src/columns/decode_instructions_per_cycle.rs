@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "instructions per cycle",
     unit: "",
     help: "Instructions over cycles of the worker during the decode window, from event counters of the CPU.",
+    derived: "`counters` of the `decode` sample: the `count` of instructions over that of cycles, each scaled by `enabled_ns` over `running_ns` (`disturbance.rs`).",
     section: Section::Speed,
     kind: Kind::Measured {
         decimals: 2,

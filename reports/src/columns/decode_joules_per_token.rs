@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "decode energy",
     unit: "J/token",
     help: "Energy of the decode window by the counters, idle power included, over the tokens decoded in it.",
+    derived: "`energy_uj` of the `domains` of the `decode` sample that are `counted`, added, over `tokens` times the number of `durations_ns`; missing where one of them has a `fault` (`round.rs`).",
     section: Section::Energy,
     kind: Kind::Measured {
         decimals: 4,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "decode bound by",
     unit: "",
     help: "Which takes longer for a token, reading its bytes at the read bandwidth or its multiply-adds at the compute peak, both of the same rounds; how near decode comes to that limit is its share.",
+    derived: "memory where bandwidth_share_percent is at least decode_compute_share_percent, else compute: medians of both.",
     section: Section::Memory,
     kind: Kind::Text,
     better: Better::Neither,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "token",
     unit: "ms",
     help: "Time from one token of a sequence to its next while decoding: the median duration of a repetition over its steps.",
+    derived: "median of `durations_ns` of the sample of phase `decode` over its steps, which are `tokens` over `batch` (`round.rs`).",
     section: Section::Speed,
     kind: Kind::Measured {
         decimals: 2,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "net error",
     unit: "%",
     help: "Standard error of net decode energy: half the difference of the idle powers before and after, for as long as the window, in percent of the net energy.",
+    derived: "half the difference of the powers of the `idle` windows of the process times `window_ns` of the `decode` sample, over its net energy, in percent (`round.rs`).",
     section: Section::Energy,
     kind: Kind::Measured {
         decimals: 1,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "net decode energy",
     unit: "J/token",
     help: "Decode energy less the power of the idle worker in the same round times the length of the window, over the tokens decoded in it.",
+    derived: "as decode_joules_per_token, less the mean power of the `idle` windows of the same process times `window_ns` (`round.rs`).",
     section: Section::Energy,
     kind: Kind::Measured {
         decimals: 4,

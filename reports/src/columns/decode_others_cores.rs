@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "others while decoding",
     unit: "",
     help: "Cores that processes other than the worker and the harness kept busy during the decode window, from /proc/stat in ticks of 10 ms.",
+    derived: "`others_cpu_ns` over `span_ns` in the `surroundings` of the `decode` sample (`disturbance.rs`).",
     section: Section::Speed,
     kind: Kind::Measured {
         decimals: 2,

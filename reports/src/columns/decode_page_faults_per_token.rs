@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "page faults",
     unit: "/token",
     help: "Page faults of the worker during the decode window over its tokens, those that found the page in memory among them.",
+    derived: "`major_faults` and `minor_faults` in the `surroundings` of the `decode` sample, added, over `tokens` times the number of `durations_ns` (`disturbance.rs`).",
     section: Section::Speed,
     kind: Kind::Measured {
         decimals: 3,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "steal while decoding",
     unit: "",
     help: "Cores that the hypervisor kept from this machine during the decode window (steal), from /proc/stat.",
+    derived: "`steal_ns` over `span_ns` in the `surroundings` of the `decode` sample (`disturbance.rs`).",
     section: Section::Speed,
     kind: Kind::Measured {
         decimals: 2,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "generated",
     unit: "tokens",
     help: "Tokens generated (tg).",
+    derived: "`decode_tokens` of the job.",
     section: Section::Job,
     kind: Kind::Fact { decimals: 0 },
     better: Better::Neither,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "decode",
     unit: "tok/s",
     help: "Tokens generated one after the other over the median time a repetition takes; the prompt is processed outside this window.",
+    derived: "`tokens` of the sample of phase `decode` over the median of its `durations_ns`; of several windows of a round the last one of the newest process (`round.rs`).",
     section: Section::Speed,
     kind: Kind::Measured {
         decimals: 2,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "each sequence",
     unit: "tok/s",
     help: "Decode tokens/s over the number of sequences that are decoded together: what one of them sees. Missing where there is one.",
+    derived: "decode_tokens_per_second over `batch` of the job.",
     section: Section::Speed,
     kind: Kind::Measured {
         decimals: 2,

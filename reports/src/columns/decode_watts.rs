@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "decode power",
     unit: "W",
     help: "Energy of the decode window over its length, idle power included.",
+    derived: "`energy_uj` of the `domains` of the `decode` sample that are `counted`, added, over `window_ns` (`round.rs`).",
     section: Section::Energy,
     kind: Kind::Measured {
         decimals: 2,

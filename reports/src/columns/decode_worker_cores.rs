@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "cores while decoding",
     unit: "",
     help: "CPU time of the worker over the length of the decode window; below the number of threads where they waited.",
+    derived: "`worker_cpu_ns` over `span_ns` in the `surroundings` of the `decode` sample (`disturbance.rs`).",
     section: Section::Speed,
     kind: Kind::Measured {
         decimals: 2,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "energy saved",
     unit: "%",
     help: "Share of the baseline's decode energy per token that this row does not take: the Hodges-Lehmann estimate from equal rounds; below zero it takes more.",
+    derived: "decode_joules_per_token of a round over that of the baseline in the same round, 1 less that, in percent; missing where energy was simulated or read from other counters (`compare.rs`, `paired.rs`).",
     section: Section::Energy,
     kind: Kind::Ratio { decimals: 1 },
     better: Better::Higher,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "engine",
     unit: "",
     help: "Program that computed, with its version as it told it.",
+    derived: "`name` and `version` of the `engine` of the job.",
     section: Section::Job,
     kind: Kind::Text,
     better: Better::Neither,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "file pages at end",
     unit: "MB",
     help: "File pages of the worker (RssFile) after its last window, in 10^6 bytes: not a peak, and shared with the page cache.",
+    derived: "`file_bytes` of the `memory` line over 10^6 (`round.rs`).",
     section: Section::Memory,
     kind: Kind::Measured {
         decimals: 1,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "first token",
     unit: "ms",
     help: "Median time from the start of prefill to the choice of the first token.",
+    derived: "median of `durations_ns` of the sample of phase `prefill` (`round.rs`).",
     section: Section::Speed,
     kind: Kind::Measured {
         decimals: 1,

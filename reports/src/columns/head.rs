@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "head",
     unit: "",
     help: "How the LM head is kept: f16 in half precision; screened gives the tokens of f16 and reads less; q8_0 and q6_k are approximations of it.",
+    derived: "`head` of the job; f16 before format 2.",
     section: Section::Job,
     kind: Kind::Text,
     better: Better::Neither,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "head read",
     unit: "MB/token",
     help: "Weights of the LM head that decode read for each token, in 10^6 bytes: counted by the engine, the mean of the window where it depends on the token.",
+    derived: "`head_bytes_per_token` of the `loaded` line and `rescored_bytes` of the `decode` sample over its steps, together over `batch`, over 10^6 (`round.rs`).",
     section: Section::Memory,
     kind: Kind::Measured {
         decimals: 1,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "job",
     unit: "",
     help: "Id of the job: model, kernel and threads as the plan names them.",
+    derived: "`id` of the job.",
     section: Section::Job,
     kind: Kind::Text,
     better: Better::Neither,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "kernel",
     unit: "",
     help: "Kernel variant of the linear layers, named by family and instruction set; everything else is the same code in every row.",
+    derived: "`kernel` of the job.",
     section: Section::Job,
     kind: Kind::Text,
     better: Better::Neither,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "KV cache",
     unit: "kB/token",
     help: "Keys and values of one position of one sequence in 10^3 bytes, as the engine tells it.",
+    derived: "`kv_bytes_per_position` of the newest `loaded` line over 10^3.",
     section: Section::Memory,
     kind: Kind::Fact { decimals: 1 },
     better: Better::Lower,

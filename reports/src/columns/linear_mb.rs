@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "linear layers",
     unit: "MB",
     help: "The packed linear layers in 10^6 bytes, padding and scales included: all weights but those of embedding, head and norms.",
+    derived: "`linear_bytes` of the newest `loaded` line over 10^6.",
     section: Section::Memory,
     kind: Kind::Fact { decimals: 1 },
     better: Better::Lower,

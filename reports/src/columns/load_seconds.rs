@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "load",
     unit: "s",
     help: "Time from the load command until the weights are packed in memory; the page cache may have been warm.",
+    derived: "`duration_ns` of the `loaded` line (`round.rs`).",
     section: Section::Speed,
     kind: Kind::Measured {
         decimals: 2,

@@ -105,6 +105,8 @@ pub struct Column {
     pub unit: &'static str,
     /// One sentence: what it is and how it is measured.
     pub help: &'static str,
+    /// How it follows from the record: fields of `records.jsonl` and files of `reports/src` in backticks, other columns bare.
+    pub derived: &'static str,
     /// The part of a page it belongs to.
     pub section: Section,
     /// What its cells are.
@@ -115,6 +117,13 @@ pub struct Column {
     pub rank: Option<u8>,
     /// What it says of a row.
     pub cell: fn(&Row) -> Cell,
+}
+
+impl Column {
+    /// The column of this id.
+    pub fn find(id: &str) -> Option<&'static Column> {
+        COLUMNS.iter().copied().find(|column| column.id == id)
+    }
 }
 
 /// The part of a page that a column belongs to.

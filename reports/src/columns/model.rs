@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "model",
     unit: "",
     help: "Name of the model shape, or of the model file.",
+    derived: "`name` of the `model` of the job.",
     section: Section::Job,
     kind: Kind::Text,
     better: Better::Neither,

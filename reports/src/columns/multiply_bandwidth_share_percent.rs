@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "of bandwidth",
     unit: "%",
     help: "The packed bytes read a second over the read bandwidth measured on the same copies in the same process (layers alone).",
+    derived: "multiply_gb_per_second of a round over its read_bandwidth_gb_per_second, times 100 (`round.rs`).",
     section: Section::Memory,
     kind: Kind::Measured {
         decimals: 1,

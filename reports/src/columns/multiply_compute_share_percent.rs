@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "of compute peak",
     unit: "%",
     help: "The operations a second over the multiply-add peak measured in the same process with the instructions of the kernel (layers alone).",
+    derived: "multiply_gop_per_second of a round over its compute_peak_gop_per_second, times 100 (`round.rs`).",
     section: Section::Speed,
     kind: Kind::Measured {
         decimals: 1,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "weights",
     unit: "GB/s",
     help: "Packed bytes of the layer over the time of one multiplication, in 10^9 bytes per second (layers alone).",
+    derived: "`linear_bytes` of the `loaded` line over multiply_us of the round (`round.rs`).",
     section: Section::Memory,
     kind: Kind::Measured {
         decimals: 2,

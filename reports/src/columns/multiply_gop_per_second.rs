@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "rate",
     unit: "GOP/s",
     help: "Two operations for each weight and token over the time of one multiplication, in 10^9 per second (layers alone).",
+    derived: "2 times `linear_weights` of the `loaded` line times `tokens` of the `multiply` sample over multiply_us (`round.rs`).",
     section: Section::Speed,
     kind: Kind::Measured {
         decimals: 1,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "time",
     unit: "us",
     help: "Median time of one multiplication by the layer, from single-precision activations to single-precision products (layers alone).",
+    derived: "median of `durations_ns` of the sample of phase `multiply` over its `matrices` (`round.rs`).",
     section: Section::Speed,
     kind: Kind::Measured {
         decimals: 1,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "peak memory",
     unit: "MB",
     help: "Largest resident set of the worker process (VmHWM) in 10^6 bytes, weights, cache and program included.",
+    derived: "`peak_bytes` of the `memory` line over 10^6 (`round.rs`).",
     section: Section::Memory,
     kind: Kind::Measured {
         decimals: 1,

@@ -8,6 +8,7 @@ pub(super) static COLUMN: Column = Column {
     title: "precision",
     unit: "",
     help: "What the weights of the linear layers are: ternary, or half precision, which is the baseline.",
+    derived: "`precision` of the job.",
     section: Section::Job,
     kind: Kind::Text,
     better: Better::Neither,

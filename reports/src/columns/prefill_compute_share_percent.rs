@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "prefill of compute peak",
     unit: "%",
     help: "Multiply-adds of the linear layers in prefill over the compute peak of the same round: near 100, the multiply-add instruction is the limit; kernels that also look up tables can pass it.",
+    derived: "prefill_gop_per_second of a round over its compute_peak_gop_per_second, times 100 (`round.rs`).",
     section: Section::Speed,
     kind: Kind::Measured {
         decimals: 1,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "prefill rate",
     unit: "GOP/s",
     help: "Multiply-adds of the linear layers (attention and head not counted) over the median time of a prefill, in 10^9 operations per second; a multiply-add is two.",
+    derived: "2 times `linear_weights` of the `loaded` line times prefill_tokens_per_second of the round (`round.rs`).",
     section: Section::Speed,
     kind: Kind::Measured {
         decimals: 1,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "prefill energy",
     unit: "J/token",
     help: "Energy of the prefill window by the counters, idle power included, over the prompt tokens processed in it.",
+    derived: "`energy_uj` of the `domains` of the `prefill` sample that are `counted`, added, over `tokens` times the number of `durations_ns`; missing where one of them has a `fault` (`round.rs`).",
     section: Section::Energy,
     kind: Kind::Measured {
         decimals: 4,

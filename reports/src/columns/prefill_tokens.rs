@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "prompt",
     unit: "tokens",
     help: "Tokens of the prompt (pp).",
+    derived: "`prefill_tokens` of the job.",
     section: Section::Job,
     kind: Kind::Fact { decimals: 0 },
     better: Better::Neither,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "prefill",
     unit: "tok/s",
     help: "Tokens of the prompt over the median time to process it as one batch, up to and with the choice of the first token.",
+    derived: "`tokens` of the sample of phase `prefill` over the median of its `durations_ns`; of several windows of a round the last one of the newest process (`round.rs`).",
     section: Section::Speed,
     kind: Kind::Measured {
         decimals: 2,

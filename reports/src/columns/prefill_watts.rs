@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "prefill power",
     unit: "W",
     help: "Mean power of the counted domains over the prefill window.",
+    derived: "`energy_uj` of the `domains` of the `prefill` sample that are `counted`, added, over `window_ns` (`round.rs`).",
     section: Section::Energy,
     kind: Kind::Measured {
         decimals: 1,

@@ -8,6 +8,7 @@ pub(super) static COLUMN: Column = Column {
     title: "energy from",
     unit: "",
     help: "Where the energy figures come from: a counter of this machine, a counter seen through a hypervisor, sampled power sensors, an external meter, a battery, or simulated counters, which are a test and never a result.",
+    derived: "`provenance` of the `energy` of the samples; missing where the rounds of a row were read from different counters (`summary.rs`).",
     section: Section::Energy,
     kind: Kind::Text,
     better: Better::Neither,

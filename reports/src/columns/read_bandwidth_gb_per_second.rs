@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "read bandwidth",
     unit: "GB/s",
     help: "Plain read of the packed weights by all threads in the same process, bytes over the median time, in 10^9 bytes per second.",
+    derived: "`bytes` of the sample of phase `read_bandwidth` over the median of its `durations_ns` (`round.rs`).",
     section: Section::Memory,
     kind: Kind::Measured {
         decimals: 2,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "reason",
     unit: "",
     help: "Why a job that is not measured has no figures.",
+    derived: "`reason` of the `outcome` line that failed, else of the one that was skipped; or that rounds gave different `digest`s, or that the run ended before (`summary.rs`).",
     section: Section::Job,
     kind: Kind::Text,
     better: Better::Neither,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "request energy",
     unit: "J",
     help: "Gross energy of the window of whole requests over their number: prompt and answer of all sequences together.",
+    derived: "`energy_uj` of the `domains` of the `request` sample that are `counted`, added, over the number of `durations_ns` (`round.rs`).",
     section: Section::Energy,
     kind: Kind::Measured {
         decimals: 3,

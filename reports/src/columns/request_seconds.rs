@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "whole request",
     unit: "s",
     help: "Median time of a whole request: the prompts from empty caches and all tokens after them, in a window of its own.",
+    derived: "median of `durations_ns` of the sample of phase `request` (`round.rs`).",
     section: Section::Speed,
     kind: Kind::Measured {
         decimals: 3,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "saved by speed",
     unit: "%",
     help: "What of the baseline's decode energy per token would be saved at equal power, by being faster alone: the rest of the saving is lower power.",
+    derived: "1 less decode_tokens_per_second of the baseline over that of this row in the same round, in percent; only beside a saving of energy (`compare.rs`, `paired.rs`).",
     section: Section::Energy,
     kind: Kind::Ratio { decimals: 1 },
     better: Better::Neither,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "status",
     unit: "",
     help: "How the job ended: measured, failed, skipped, or not run.",
+    derived: "the `outcome` lines and the samples of the job: failed where one failed or rounds gave different tokens, skipped, measured where there is a sample, else not run (`summary.rs`).",
     section: Section::Job,
     kind: Kind::Text,
     better: Better::Neither,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "steady memory",
     unit: "MB",
     help: "Resident set of the worker process after its last window, anonymous and file pages together, in 10^6 bytes.",
+    derived: "`anonymous_bytes` and `file_bytes` of the `memory` line, added, over 10^6 (`round.rs`).",
     section: Section::Memory,
     kind: Kind::Measured {
         decimals: 1,

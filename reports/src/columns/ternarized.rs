@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "ternarized",
     unit: "",
     help: "Whether half-precision layers were made ternary by absmean: the speed is that of a ternary model, the quality is destroyed.",
+    derived: "`ternarized` of the `model` of the job.",
     section: Section::Job,
     kind: Kind::Text,
     better: Better::Neither,

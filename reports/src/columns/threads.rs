@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "threads",
     unit: "",
     help: "Worker threads, the same for prefill and decode.",
+    derived: "`threads` of the job.",
     section: Section::Job,
     kind: Kind::Fact { decimals: 0 },
     better: Better::Neither,

@@ -7,6 +7,7 @@ pub(super) static COLUMN: Column = Column {
     title: "weights",
     unit: "MB",
     help: "All weights in memory (linear layers, embedding, head, norms) in 10^6 bytes, as the engine tells it.",
+    derived: "`weights_bytes` of the newest `loaded` line over 10^6.",
     section: Section::Memory,
     kind: Kind::Fact { decimals: 1 },
     better: Better::Lower,

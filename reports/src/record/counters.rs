@@ -1,10 +1,11 @@
 //! Event counters of a worker (perf events) as they are stored.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What event counters said about one window.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct CounterReadings {
     /// Counts by the name of the event, such as `cycles`.
     pub counts: BTreeMap<String, Count>,
@@ -14,7 +15,7 @@ pub struct CounterReadings {
 }
 
 /// One count of one window, as it was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Count {
     /// Difference of two readings.
     pub count: u64,

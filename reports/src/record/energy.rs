@@ -1,9 +1,10 @@
 //! Energy as it is stored: where it was read, and what the counters said.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The energy source of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EnergySourceInfo {
     /// Counters were open.
@@ -27,7 +28,7 @@ pub enum EnergySourceInfo {
 }
 
 /// Where an energy figure comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Provenance {
     /// A hardware energy counter of this machine.
@@ -45,7 +46,7 @@ pub enum Provenance {
 }
 
 /// What a domain covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DomainKind {
     /// A CPU package: cores, caches, memory controller.
@@ -73,7 +74,7 @@ pub enum DomainKind {
 }
 
 /// One energy domain.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DomainInfo {
     /// Stable name, such as `package-0` or `package-0/dram`.
     pub name: String,
@@ -91,7 +92,7 @@ pub struct DomainInfo {
 }
 
 /// Energy of one window.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Energy {
     /// Counters were read at both ends.
@@ -104,7 +105,7 @@ pub enum Energy {
 }
 
 /// What the counters said about one window.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WindowEnergy {
     /// Name of the source.
     pub source: String,
@@ -119,7 +120,7 @@ pub struct WindowEnergy {
 }
 
 /// Energy of one domain in one window.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DomainEnergy {
     /// [`DomainInfo::name`].
     pub name: String,
@@ -146,7 +147,9 @@ pub struct DomainEnergy {
 }
 
 /// Energy that a counter measured. Modelled energy has a type of its own and no conversion to this one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub struct MeasuredMicrojoules(pub u64);
 
 impl MeasuredMicrojoules {

@@ -1,12 +1,13 @@
 //! The machine as it is stored, and which machines are so alike that their rows can be joined.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Installed memory may differ by this share: what the kernel keeps for itself changes from boot to boot.
 const MEMORY_TOLERANCE: f64 = 0.02;
 
 /// The machine a run was made on. A field that could not be read is absent, never guessed.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Host {
     /// CPU model name.
     pub cpu: Option<String>,
@@ -54,7 +55,7 @@ pub struct Host {
 }
 
 /// What a machine is made of. Facts that stay.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Hardware {
     /// Family, model and stepping of the CPU, such as `25/33/2`, or implementer, part and revision on ARM.
@@ -76,7 +77,7 @@ pub struct Hardware {
 }
 
 /// Cores of one kind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CoreKind {
     /// `performance` and `efficient` on a hybrid CPU of Intel, `capacity N` where the kernel rates cores, else `all`.
     pub name: String,
@@ -89,7 +90,7 @@ pub struct CoreKind {
 }
 
 /// Caches of one level and kind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CacheInfo {
     /// Level, from 1.
     pub level: u32,
@@ -104,7 +105,7 @@ pub struct CacheInfo {
 }
 
 /// A memory node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemoryNode {
     /// Its number.
     pub node: u32,
@@ -115,7 +116,7 @@ pub struct MemoryNode {
 }
 
 /// What an administrator has set. It stays until it is set anew.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Settings {
     /// Simultaneous multithreading: `on`, `off`, `forceoff`, `notsupported`.
@@ -139,7 +140,7 @@ pub struct Settings {
 }
 
 /// What this process may use.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Limits {
     /// CPU time that control groups allow, in hundredths of a core.
@@ -155,7 +156,7 @@ pub struct Limits {
 }
 
 /// How a machine was at one moment. It is never compared.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Moment {
     /// Steal since boot, in thousandths of the CPU time of all CPUs.

@@ -22,6 +22,7 @@ pub use read::{ReadError, Records};
 pub use shape::NetworkShape;
 pub use surroundings::{Surroundings, TICK_NS};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Number of the stored format. Raised whenever an older reader would misread a newer file or not get through it.
@@ -38,7 +39,7 @@ pub const OLDEST_SCHEMA: u32 = 1;
 pub const FILE_NAME: &str = "records.jsonl";
 
 /// One line of `records.jsonl`, told apart by its `record` key.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "record", rename_all = "snake_case")]
 pub enum Record {
     /// The first line: what was asked for, on which machine, with which plan.
@@ -60,7 +61,7 @@ pub enum Record {
 }
 
 /// What was asked for, on which machine, with which plan.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Run {
     /// [`SCHEMA`] of the writer.
     pub schema: u32,
@@ -89,7 +90,7 @@ pub struct Run {
 }
 
 /// When a run has measured enough, beside its plan.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Budget {
     /// No block of rounds is begun that is likely to end later than so many seconds after the start of the process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,7 +101,7 @@ pub struct Budget {
 }
 
 /// What ended a run before its plan was done, or after.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StoppedBy {
     /// [`Budget::time_s`].
@@ -110,7 +111,7 @@ pub enum StoppedBy {
 }
 
 /// How the processes of a run are put in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Design {
     /// Jobs that are held against each other in rows of balanced Latin squares, each followed by the same row backwards
@@ -119,7 +120,7 @@ pub enum Design {
 }
 
 /// Which suite was run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SuiteInfo {
     /// Name, such as `x86-energy`.
     pub name: String,
@@ -135,7 +136,7 @@ pub struct SuiteInfo {
 }
 
 /// What a suite can be about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Topic {
     /// Latency and tokens/s.
@@ -147,7 +148,7 @@ pub enum Topic {
 }
 
 /// One combination to be measured: a model on a kernel with a number of threads.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Job {
     /// Unique within the run, such as `2B4T/i2s-avx2/2`.
     pub id: String,
@@ -186,7 +187,7 @@ pub struct Job {
 }
 
 /// One linear layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Layer {
     /// Outputs.
     pub rows: u64,
@@ -225,7 +226,9 @@ fn one_sequence() -> u32 {
 }
 
 /// What a kernel's weights are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// {-1, 0, +1} and one scale.
@@ -235,7 +238,7 @@ pub enum Precision {
 }
 
 /// Which model, and where its weights come from.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct ModelInfo {
     /// Name of the shape, or of the file without its folder.
     pub name: String,
@@ -246,7 +249,7 @@ pub struct ModelInfo {
 }
 
 /// Where weights come from.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WeightsOrigin {
     /// Random, from a seed, in the shape of a published model.
@@ -264,7 +267,7 @@ pub enum WeightsOrigin {
 }
 
 /// Which program did the computing.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct EngineInfo {
     /// Name, such as `bitbench`.
     pub name: String,
@@ -273,7 +276,7 @@ pub struct EngineInfo {
 }
 
 /// A later process went on with the run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Resumed {
     /// When, RFC 3339, UTC.
     pub at: String,
@@ -284,7 +287,7 @@ pub struct Resumed {
 }
 
 /// Which window of a run a line belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Place {
     /// [`Job::id`].
     pub job: String,
@@ -295,7 +298,7 @@ pub struct Place {
 }
 
 /// A worker has its weights in memory and told what they are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Loaded {
     /// Which round.
     #[serde(flatten)]
@@ -332,7 +335,9 @@ pub struct Loaded {
 }
 
 /// The part of the work a window measures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// The worker is up, its weights are touched, its threads are parked.
@@ -354,7 +359,7 @@ pub enum Phase {
 }
 
 /// One finished measuring window: one or more repetitions of a phase in one worker.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sample {
     /// Which round.
     #[serde(flatten)]
@@ -403,7 +408,7 @@ pub struct Sample {
 }
 
 /// What a worker's memory looked like after its last window, read from outside.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Memory {
     /// Which round.
     #[serde(flatten)]
@@ -420,7 +425,7 @@ pub struct Memory {
 }
 
 /// A load of a model file whose pages the system was asked to drop before.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ColdStart {
     /// Which round.
     #[serde(flatten)]
@@ -435,7 +440,7 @@ pub struct ColdStart {
 }
 
 /// How one round of one job ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JobOutcome {
     /// Which round. A job that is skipped has one outcome, in round 0.
     #[serde(flatten)]
@@ -445,7 +450,7 @@ pub struct JobOutcome {
 }
 
 /// How it ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// All windows of the round are stored.
@@ -463,7 +468,7 @@ pub enum Outcome {
 }
 
 /// The run ended on purpose.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct End {
     /// When, RFC 3339, UTC.
     pub at: String,

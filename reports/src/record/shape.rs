@@ -1,9 +1,10 @@
 //! The dimensions of a network, as far as models of energy and of memory traffic rest on them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Dimensions of a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NetworkShape {
     /// Layers.
     pub layers: u64,

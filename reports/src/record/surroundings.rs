@@ -1,11 +1,12 @@
 //! What else happened while a window lasted: other processes, the hypervisor, faults, heat.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Differences between a look at the system before a window and one after it. What could not be read is absent.
 ///
 /// The system counts CPU time in ticks of 10 ms, so short windows are known coarsely: see [`Surroundings::others_doubt_ns`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Surroundings {
     /// Time between the two looks; a little longer than the window.
     pub span_ns: u64,

@@ -5,17 +5,31 @@ use super::text::plain;
 use crate::columns::{COLUMNS, Cell, Column, Kind, Row};
 use crate::report::Report;
 
-/// What follows a measured column, each behind its id.
-const SPREAD: [&str; 4] = ["mad", "min", "max", "n"];
-/// What follows a ratio besides: its exact interval, the level of that, and the ratio of the medians with its bootstrap interval.
-const RATIO: [&str; 6] = [
-    "low",
-    "high",
-    "level",
-    "of_medians",
-    "of_medians_low",
-    "of_medians_high",
+/// What follows a measured column, each behind its id, and what it means.
+const SPREAD: [(&str, &str); 4] = [
+    ("mad", "median absolute deviation over rounds times 1.4826"),
+    ("min", "the smallest round"),
+    ("max", "the largest round"),
+    ("n", "number of rounds"),
 ];
+/// What follows a ratio besides.
+const RATIO: [(&str, &str); 6] = [
+    ("low", "lower end of the exact signed-rank interval"),
+    ("high", "upper end of it"),
+    ("level", "its level, from 0 to 1"),
+    ("of_medians", "the same from the medians of both rows"),
+    (
+        "of_medians_low",
+        "lower end of the block-bootstrap interval of that",
+    ),
+    ("of_medians_high", "upper end of it"),
+];
+
+/// The fields that stand behind a column of this kind, and what each means.
+pub fn fields_beside(kind: Kind) -> Vec<(&'static str, &'static str)> {
+    let (spread, ratio) = suffixes(kind);
+    [spread, ratio].concat()
+}
 
 /// Renders every column; a measured one is followed by `_mad`, `_min`, `_max` and `_n`, a ratio by its intervals besides. What
 /// is not known is an empty field.
@@ -35,18 +49,17 @@ pub fn render(report: &Report) -> Result<String, RenderError> {
 }
 
 fn header(column: &Column) -> Vec<String> {
-    let mut names = vec![column.id.to_owned()];
-    let (spread, ratio) = suffixes(column.kind);
-    names.extend(
-        spread
-            .iter()
-            .chain(ratio)
-            .map(|what| format!("{}_{what}", column.id)),
-    );
-    names
+    let beside = fields_beside(column.kind).into_iter();
+    let beside = beside.map(|(what, _)| format!("{}_{what}", column.id));
+    std::iter::once(column.id.to_owned())
+        .chain(beside)
+        .collect()
 }
 
-fn suffixes(kind: Kind) -> (&'static [&'static str], &'static [&'static str]) {
+/// Names of fields, and what each means.
+type Suffixes = &'static [(&'static str, &'static str)];
+
+fn suffixes(kind: Kind) -> (Suffixes, Suffixes) {
     match kind {
         Kind::Text | Kind::Fact { .. } => (&[], &[]),
         Kind::Measured { .. } => (&SPREAD, &[]),

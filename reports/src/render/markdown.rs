@@ -3,7 +3,7 @@
 use super::table;
 use super::text::{Shown, command_line, plain};
 use crate::columns::{Column, Kind, Row};
-use crate::report::Report;
+use crate::report::{Report, count};
 
 /// Renders the page.
 pub fn render(report: &Report) -> String {
@@ -75,6 +75,82 @@ pub fn render(report: &Report) -> String {
     page
 }
 
+/// Renders what fits into another page, such as a README or a pull request: verdicts, the columns that matter most, what must
+/// be known of them, and how to get them again. It has no headings.
+pub fn excerpt(report: &Report) -> String {
+    let mut page = String::new();
+    if report.simulated() {
+        page.push_str(&format!("> **{}**\n", table::SIMULATED));
+    }
+    let verdicts = report.verdicts();
+    push_list(&mut page, verdicts.iter().map(|v| escaped(&plain(v))));
+    for group in report.groups() {
+        page.push_str(&format!("\n**{}**\n\n", escaped(&table::heading(&group))));
+        let rows = table::measured(&group.rows);
+        if rows.is_empty() {
+            page.push_str("Nothing was measured.\n");
+        } else {
+            let columns = table::columns(&rows, |_| true);
+            let of_excerpt = |column: &&'static Column| EXCERPT.contains(&column.id);
+            push_columns(
+                &mut page,
+                &rows,
+                &columns.into_iter().filter(of_excerpt).collect::<Vec<_>>(),
+            );
+        }
+    }
+    let run = &report.run;
+    let mut below = report.notes();
+    below.push(table::SPREAD.to_owned());
+    below.push(table::baseline_note(report));
+    below.extend(table::ternarized_note(report).map(ToOwned::to_owned));
+    below.extend(table::energy_lines(report));
+    below.extend(table::row_notes(report));
+    let without = table::without_figures(report);
+    below.extend(
+        without
+            .iter()
+            .map(|w| format!("{}: {} - {}", w.names.join("; "), w.word, w.reason)),
+    );
+    let host = &run.host;
+    below.push(format!(
+        "{}, {}, {}; bitbench {}, suite {}, {}, seed {}",
+        host.cpu.as_deref().unwrap_or("CPU not known"),
+        count(host.physical_cores as usize, "core"),
+        host.os.as_deref().unwrap_or("system not known"),
+        run.bitbench,
+        run.suite.name,
+        run.started_at,
+        run.seed
+    ));
+    push_list(&mut page, below.iter().map(|line| escaped(&plain(line))));
+    // Not in a fence, where a marker of `splice` would be a line of its own.
+    page.push_str(&format!(
+        "- `bitbench` was called as <code>{}</code>\n",
+        escaped(&command_line(&run.command))
+    ));
+    page.trim_start().to_owned()
+}
+
+/// The columns of an excerpt.
+const EXCERPT: [&str; 15] = [
+    "kernel",
+    "head",
+    "threads",
+    "batch",
+    "prefill_tokens_per_second",
+    "prefill_speedup",
+    "decode_tokens_per_second",
+    "decode_speedup",
+    "first_token_ms",
+    "multiply_us",
+    "multiply_speedup",
+    "decode_joules_per_token",
+    "energy_saved_percent",
+    "weights_mb",
+    "peak_mb",
+];
+
 fn push_list(page: &mut String, lines: impl Iterator<Item = String>) {
     let mut first = true;
     for line in lines {
@@ -86,7 +162,10 @@ fn push_list(page: &mut String, lines: impl Iterator<Item = String>) {
 }
 
 fn push_table(page: &mut String, rows: &[&Row]) {
-    let columns = table::columns(rows, |_| true);
+    push_columns(page, rows, &table::columns(rows, |_| true));
+}
+
+fn push_columns(page: &mut String, rows: &[&Row], columns: &[&'static Column]) {
     let titles = columns.iter().map(|column| escaped(&titled(column)));
     push_line(page, titles);
     let rules = columns.iter().map(|column| match column.kind {

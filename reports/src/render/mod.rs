@@ -11,8 +11,11 @@ mod table;
 mod text;
 mod write;
 
-pub(crate) use text::{plain, wrap};
-pub use write::{WriteError, write_all, write_joined};
+pub(crate) use table::energy_lines;
+pub use text::wrap;
+pub(crate) use text::{decimals, number, plain};
+pub(crate) use write::replace;
+pub use write::{WriteError, write, write_all, write_joined};
 
 /// Why a page could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -27,4 +30,10 @@ pub enum RenderError {
     /// The table could not be encoded.
     #[error("the table could not be encoded: {0}")]
     Csv(#[from] ::csv::Error),
+    /// The document could not be encoded.
+    #[error("the document could not be encoded: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The data base could not be made.
+    #[error("the data base could not be made: {0}")]
+    Sqlite(#[from] rusqlite::Error),
 }

@@ -235,7 +235,7 @@ pub(super) fn baseline_note(report: &Report) -> String {
 }
 
 /// The state of the energy source in a sentence or two.
-pub(super) fn energy_lines(report: &Report) -> Vec<String> {
+pub(crate) fn energy_lines(report: &Report) -> Vec<String> {
     match &report.run.energy {
         EnergySourceInfo::Unavailable { reason, remedy } => {
             let mut line = format!("energy: unavailable - {}", plain(reason));

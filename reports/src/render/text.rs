@@ -56,7 +56,7 @@ impl Shown {
     }
 }
 
-pub(super) fn decimals(kind: Kind) -> usize {
+pub(crate) fn decimals(kind: Kind) -> usize {
     match kind {
         Kind::Text => 0,
         Kind::Fact { decimals } | Kind::Measured { decimals, .. } | Kind::Ratio { decimals } => {
@@ -66,7 +66,7 @@ pub(super) fn decimals(kind: Kind) -> usize {
 }
 
 /// A number with at most that many decimals, and no more than four significant digits where it has decimals.
-pub(super) fn number(value: f64, decimals: usize) -> String {
+pub(crate) fn number(value: f64, decimals: usize) -> String {
     let whole_digits = if value.abs() >= 1.0 {
         format!("{:.0}", value.abs().floor()).len()
     } else {
@@ -120,7 +120,7 @@ pub(crate) fn plain(text: &str) -> String {
 }
 
 /// Breaks a text at spaces into lines of at most `width` characters; a longer word has a line of its own.
-pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {
@@ -135,7 +135,7 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
 }
 
 /// A command line that can be pasted into a shell.
-pub(super) fn command_line(arguments: &[String]) -> String {
+pub(crate) fn command_line(arguments: &[String]) -> String {
     let quoted: Vec<String> = arguments.iter().map(|a| quoted(&plain(a))).collect();
     quoted.join(" ")
 }

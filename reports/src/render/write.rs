@@ -1,6 +1,7 @@
 //! The files of a results folder that are made from its records.
 
-use super::{RenderError, csv, html, markdown};
+use super::{RenderError, html};
+use crate::export::{FORMATS, Format};
 use crate::record::Records;
 use crate::report::Report;
 use std::fs::{self, File};
@@ -29,20 +30,33 @@ pub enum WriteError {
     },
 }
 
-/// Writes `results.csv`, `results.md` and `report.html` into a folder and returns their paths. Each file is complete or
-/// untouched: it is written under another name first.
+/// Writes what a run always writes (`results.csv`, `results.md`, `report.html`) into a folder and returns the paths.
+///
+/// # Errors
+/// See [`write`].
+pub fn write_all(dir: &Path, records: &Records) -> Result<Vec<PathBuf>, WriteError> {
+    let always: Vec<&Format> = FORMATS.iter().copied().filter(|f| f.always).collect();
+    write(dir, records, &always)
+}
+
+/// Writes these formats into a folder and returns their paths. Each file is complete or untouched: it is written under
+/// another name first.
 ///
 /// # Errors
 /// See [`WriteError`]; files before the failing one are written.
-pub fn write_all(dir: &Path, records: &Records) -> Result<Vec<PathBuf>, WriteError> {
+pub fn write(
+    dir: &Path,
+    records: &Records,
+    formats: &[&Format],
+) -> Result<Vec<PathBuf>, WriteError> {
     let report = Report::new(records);
-    let pages = [
-        ("results.csv", csv::render(&report)),
-        ("results.md", Ok(markdown::render(&report))),
-        ("report.html", html::render(&report)),
-    ];
-    let pages = pages.into_iter();
-    pages.map(|(name, page)| write(dir, name, page)).collect()
+    formats
+        .iter()
+        .map(|format| {
+            let page = (format.make)(records, &report);
+            write_one(dir.join(format.file), page)
+        })
+        .collect()
 }
 
 /// Writes `report.html` of several runs into a folder, which is made where it is not there, and returns its path.
@@ -50,36 +64,40 @@ pub fn write_all(dir: &Path, records: &Records) -> Result<Vec<PathBuf>, WriteErr
 /// # Errors
 /// See [`WriteError`].
 pub fn write_joined(dir: &Path, reports: &[Report]) -> Result<PathBuf, WriteError> {
-    make(dir)?;
-    write(dir, "report.html", html::render_joined(reports))
-}
-
-fn make(dir: &Path) -> Result<(), WriteError> {
     fs::create_dir_all(dir).map_err(|source| WriteError::Io {
         path: dir.to_owned(),
         source,
-    })
+    })?;
+    let page = html::render_joined(reports).map(String::into_bytes);
+    write_one(dir.join("report.html"), page)
 }
 
-fn write(dir: &Path, name: &str, page: Result<String, RenderError>) -> Result<PathBuf, WriteError> {
-    let path = dir.join(name);
-    let page = page.map_err(|source| WriteError::Render {
-        path: path.clone(),
-        source,
-    })?;
-    replace(&path, name, page.as_bytes()).map_err(|source| WriteError::Io {
-        path: path.clone(),
-        source,
-    })?;
-    Ok(path)
+fn write_one(path: PathBuf, page: Result<Vec<u8>, RenderError>) -> Result<PathBuf, WriteError> {
+    let written = match page {
+        Err(source) => return Err(WriteError::Render { path, source }),
+        Ok(page) => replace(&path, &page, None),
+    };
+    match written {
+        Err(source) => Err(WriteError::Io { path, source }),
+        Ok(()) => Ok(path),
+    }
 }
 
-/// Writes beside the file, then renames: a reader sees the old file or the new one.
-fn replace(path: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+/// Writes beside the file, then renames: a reader sees the old file or the new one. `mode` is what the new one may be used
+/// for, where that is not what new files are.
+pub(crate) fn replace(
+    path: &Path,
+    content: &[u8],
+    mode: Option<fs::Permissions>,
+) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
     let written = File::create(&beside)
         .and_then(|mut file| {
             file.write_all(content)?;
+            if let Some(mode) = mode {
+                file.set_permissions(mode)?;
+            }
             file.sync_all()
         })
         .and_then(|()| fs::rename(&beside, path));

@@ -90,7 +90,7 @@ fn round(job: &Job, round: u32, us: u64) -> Vec<Record> {
 }
 
 /// A half-precision kernel, a ternary one four times as fast, and the former again as control.
-fn lines() -> Vec<Record> {
+pub(crate) fn lines() -> Vec<Record> {
     let mut run = support::run(support::no_counters());
     let (half, ternary) = (job("f16-avx2"), job("i2s-avx2"));
     let mut control = half.clone();

@@ -1,6 +1,7 @@
 //! What is derived from a stored run: figures, comparisons, tables and pages.
 
 mod disturbance;
+mod exports;
 mod golden;
 mod layers;
 mod page;
