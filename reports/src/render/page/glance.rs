@@ -154,7 +154,9 @@ fn energy(row: &Row, report: &Report) -> Answer {
         Against::IsBaseline => ("not known".to_owned(), String::new()),
         Against::Missing(reason) => {
             let reason = match &report.run.energy {
-                EnergySourceInfo::Unavailable { reason, .. } => reason,
+                EnergySourceInfo::Unavailable { .. } => {
+                    "no counter was read; why stands under Energy"
+                }
                 EnergySourceInfo::Open { .. } => reason,
             };
             let figure = if row.summary.simulated {

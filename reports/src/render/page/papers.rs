@@ -282,9 +282,11 @@ fn cell(measure: &Measure, row: &Row, report: &Report, grid: &mut Grid) -> GridC
     }
 }
 
-/// `3.82x less`, or `1.20x more` for what takes more than its baseline.
+/// `3.82x less`, or `1.20x more` for what takes more than its baseline; `the same` within half a percent.
 pub(super) fn times_in_words(times_less: f64) -> String {
-    if times_less >= 1.0 {
+    if (times_less - 1.0).abs() < 0.005 {
+        "the same".to_owned()
+    } else if times_less >= 1.0 {
         format!("{}x less", number(times_less, 2))
     } else {
         format!("{}x more", number(1.0 / times_less, 2))

@@ -192,7 +192,6 @@ fn of_group(
             end,
             &format!("read bandwidth {} GB/s", number(bandwidth, 2)),
         );
-        let mut free_below = i32::MIN;
         for (name, peak) in &peaks {
             let from = (
                 across.at((peak / bandwidth).clamp(x_low, x_high)),
@@ -202,13 +201,7 @@ fn of_group(
             pen.path(Paint::INK, 2, vec![from, to])?;
             let text = format!("{name}: {} GOP/s", number(*peak, 1));
             pen.tip_on((from.0, from.1 - 5), (to.0, from.1 + 5), &text);
-            // Above its line, but never on the label before.
-            let y = (from.1 - 10).max(free_below);
-            pen.text(Paint::INK, (RIGHT - 2, y), Side::Right, &text, 40)?;
-            free_below = y + 16;
         }
-        let slope = format!("read bandwidth {} GB/s", number(bandwidth, 2));
-        pen.text(Paint::INK, (LEFT + 8, TOP + 10), Side::Left, &slope, 40)?;
         let name = if group.layer {
             "multiplication"
         } else {
@@ -231,6 +224,15 @@ fn of_group(
         }
         key(pen, (LEFT, bottom + 62), &entries)
     })?;
+    // In words below the plot: labels at the lines would lie on marks.
+    let roofs = peaks.iter();
+    let roofs: Vec<String> = roofs
+        .map(|(name, peak)| format!("{name} {} GOP/s", number(*peak, 1)))
+        .collect();
+    let mut roof = format!("Slope: read bandwidth {} GB/s.", number(bandwidth, 2));
+    if !roofs.is_empty() {
+        roof.push_str(&format!(" Flat lines from the top: {}.", roofs.join(", ")));
+    }
     let cell = |value: Option<f64>| value.map_or("not known".to_owned(), |v| number(v, 2));
     let rows = spots.iter().map(|spot| {
         vec![
@@ -249,7 +251,7 @@ fn of_group(
     Ok(Drawing {
         title: format!("{}, {}", heading(group), count(threads as usize, "thread")),
         svg,
-        notes: Vec::new(),
+        notes: vec![roof],
         head: vec![
             "row",
             "decode or multiplication, operations per byte",
