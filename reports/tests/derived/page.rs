@@ -511,3 +511,42 @@ fn the_policy_of_the_page_lets_nothing_in() {
         "not allowed by the policy"
     );
 }
+
+/// Of the windows of a phase, those count that the figures rest on.
+#[test]
+fn windows_that_were_measured_again_or_in_slices_are_told_apart() {
+    let job = "700M/i2s-avx2/2";
+    let mut lines = support::lines(support::no_counters());
+    let end = lines.pop().unwrap();
+    let decode = lines.iter().find_map(|line| match line {
+        Record::Sample(s) if s.place.job == job && s.place.round == 0 && s.phase == Phase::Decode => Some(s.clone()),
+        _ => None,
+    });
+    let decode = decode.unwrap();
+    lines.push(Record::Resumed(Resumed {
+        at: "2026-01-02T04:00:00Z".to_owned(),
+        bitbench: "0.1.0".to_owned(),
+        command: vec!["bitbench".to_owned()],
+    }));
+    // A later process, in two slices; then a line of an earlier one that came late.
+    for (process, slice) in [(900, Some(0)), (900, Some(1)), (899, None)] {
+        let mut sample = decode.clone();
+        sample.place.process = process;
+        sample.slice = slice;
+        sample.at_ns = 5_000_000_000;
+        lines.push(Record::Sample(sample));
+    }
+    lines.push(end);
+    let report = Report::new(&support::read_back(&lines));
+    let of_round = report
+        .windows
+        .iter()
+        .filter(|w| w.job == job && w.round == 0 && w.phase == Phase::Decode);
+    let counts: Vec<bool> = of_round.map(|w| w.counts).collect();
+    assert_eq!(counts, [false, true, true, false]);
+    // The time of the second process begins where that of the first ends.
+    let before = &report.windows[..report.windows.len() - 3];
+    let end = before.iter().map(|w| w.start_s + w.seconds).fold(0.0, f64::max);
+    let late = &report.windows[report.windows.len() - 3];
+    assert!((late.start_s - (end + 5.0)).abs() < 1e-9, "{} after {end}", late.start_s);
+}
