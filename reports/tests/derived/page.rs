@@ -519,7 +519,11 @@ fn windows_that_were_measured_again_or_in_slices_are_told_apart() {
     let mut lines = support::lines(support::no_counters());
     let end = lines.pop().unwrap();
     let decode = lines.iter().find_map(|line| match line {
-        Record::Sample(s) if s.place.job == job && s.place.round == 0 && s.phase == Phase::Decode => Some(s.clone()),
+        Record::Sample(s)
+            if s.place.job == job && s.place.round == 0 && s.phase == Phase::Decode =>
+        {
+            Some(s.clone())
+        }
         _ => None,
     });
     let decode = decode.unwrap();
@@ -546,7 +550,14 @@ fn windows_that_were_measured_again_or_in_slices_are_told_apart() {
     assert_eq!(counts, [false, true, true, false]);
     // The time of the second process begins where that of the first ends.
     let before = &report.windows[..report.windows.len() - 3];
-    let end = before.iter().map(|w| w.start_s + w.seconds).fold(0.0, f64::max);
+    let end = before
+        .iter()
+        .map(|w| w.start_s + w.seconds)
+        .fold(0.0, f64::max);
     let late = &report.windows[report.windows.len() - 3];
-    assert!((late.start_s - (end + 5.0)).abs() < 1e-9, "{} after {end}", late.start_s);
+    assert!(
+        (late.start_s - (end + 5.0)).abs() < 1e-9,
+        "{} after {end}",
+        late.start_s
+    );
 }
