@@ -31,5 +31,6 @@ pub mod slices;
 pub mod splice;
 pub mod stats;
 pub mod summary;
+pub mod versus;
 pub mod warm_up;
 pub mod window;

@@ -14,6 +14,7 @@ macro_rules! tell {
     };
 }
 
+pub mod compare;
 pub mod doctor;
 pub mod embed;
 mod energy;
@@ -82,6 +83,8 @@ pub enum Command {
     Explain(explain::Arguments),
     /// Print the JSON Schema of the record or of the JSON export
     Schema(schema::Arguments),
+    /// Hold stored runs of two builds against each other
+    Compare(compare::Arguments),
     /// Measure what this machine allows: read bandwidth and multiply-add peaks
     Roofline(roofline::Arguments),
     /// Find the fastest kernel and number of threads for a model on this machine
@@ -209,6 +212,7 @@ pub fn dispatch(cli: Cli) -> Result<Code, CommandError> {
         Command::Schema(arguments) => schema::schema(&arguments),
         Command::Completions(arguments) => shell::completions(&arguments),
         Command::Man(arguments) => shell::man(&arguments),
+        Command::Compare(arguments) => compare::compare(&arguments),
         Command::Roofline(arguments) => roofline::roofline(&arguments),
         Command::Tune(arguments) => tune::tune(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),

@@ -4,6 +4,7 @@
 //! the others beside each other.
 
 mod budget;
+mod compare;
 mod damage;
 mod disk;
 mod disturbance;

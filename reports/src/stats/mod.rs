@@ -9,6 +9,7 @@ mod deviation;
 mod hodges_lehmann;
 mod holm;
 mod order;
+mod rank_sum;
 mod sign_flip;
 mod signed_rank;
 mod trend;
@@ -19,6 +20,7 @@ pub use deviation::{MAD_TO_SIGMA, mad};
 pub use hodges_lehmann::hodges_lehmann;
 pub use holm::holm;
 pub use order::{max, median, min, quantile};
+pub use rank_sum::{MOST_RANKED, rank_sum, rank_sum_distribution, shift, shift_interval};
 pub use sign_flip::{DRAWN, MOST_EXHAUSTIVE, SignFlip, Tail, sign_flip};
 pub use signed_rank::{
     Interval, NoInterval, fewest_for, signed_rank_distribution, signed_rank_interval,

@@ -10,3 +10,4 @@ mod slices;
 mod summary;
 mod support;
 mod variants;
+mod versus;

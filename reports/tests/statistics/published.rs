@@ -95,6 +95,72 @@ fn critical_values_are_those_of_the_tables() {
     }
 }
 
+/// Permeability of the human chorioamnion at term and at 12 to 26 weeks: example 4.1 of Hollander and Wolfe.
+const TERM: [f64; 10] = [0.80, 0.83, 1.89, 1.04, 1.45, 1.38, 1.91, 1.64, 0.73, 1.46];
+const EARLY: [f64; 5] = [1.15, 0.88, 0.90, 0.74, 1.21];
+
+#[test]
+fn two_samples_give_what_hollander_and_wolfe_print() {
+    close(shift(&TERM, &EARLY).unwrap(), 0.305);
+    // The probability of 35 or more of 50 pairs, 0.127, in both tails.
+    let p = rank_sum(&TERM, &EARLY).unwrap();
+    assert!((p - 0.2544).abs() < 5e-5, "{p}");
+    let interval = shift_interval(&TERM, &EARLY, 0.95).unwrap();
+    close(interval.low, -0.15);
+    close(interval.high, 0.76);
+    assert!((interval.level - 0.96).abs() < 0.005, "{}", interval.level);
+    // The same the other way round.
+    close(shift(&EARLY, &TERM).unwrap(), -0.305);
+    close(rank_sum(&EARLY, &TERM).unwrap(), p);
+}
+
+/// Critical values of the statistic of Mann and Whitney at 5 %, two-sided (Mann and Whitney, 1947, and the tables after them).
+const CRITICAL_U: [(usize, usize, usize); 11] = [
+    (4, 4, 0),
+    (5, 5, 2),
+    (6, 6, 5),
+    (7, 7, 8),
+    (8, 8, 13),
+    (9, 9, 17),
+    (10, 10, 23),
+    (12, 12, 37),
+    (15, 15, 64),
+    (20, 20, 127),
+    (5, 8, 6),
+];
+
+#[test]
+fn critical_values_of_two_samples_are_those_of_the_tables() {
+    for (first, second, critical) in CRITICAL_U {
+        let distribution = rank_sum_distribution(first, second);
+        assert_eq!(distribution.len(), first * second + 1);
+        close(distribution.iter().sum(), 1.0);
+        let below: f64 = distribution[..=critical].iter().sum();
+        assert!(2.0 * below <= 0.05, "{first} and {second}");
+        assert!(
+            2.0 * (below + distribution[critical + 1]) > 0.05,
+            "{first} and {second}"
+        );
+    }
+}
+
+#[test]
+fn equal_values_are_never_a_difference() {
+    let same = [2.0; 12];
+    close(rank_sum(&same, &same).unwrap(), 1.0);
+    let interval = shift_interval(&same, &same, 0.95).unwrap();
+    assert_eq!((interval.low, interval.high), (0.0, 0.0));
+    // Three and three are never far enough apart, four and four just.
+    let (low, high) = ([1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]);
+    assert!(shift_interval(&low[..3], &high[..3], 0.95).is_none());
+    assert!(shift_interval(&low, &high, 0.95).is_some());
+    close(rank_sum(&low, &high).unwrap(), 2.0 / 70.0);
+    for wrong in [&[][..], &[f64::NAN], &[1.0; MOST_RANKED + 1]] {
+        assert_eq!(shift(wrong, &low), None);
+        assert_eq!(rank_sum(&low, wrong), None);
+    }
+}
+
 #[test]
 fn too_few_values_give_no_interval_and_say_how_many_are_needed() {
     assert_eq!(
