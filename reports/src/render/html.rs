@@ -1,4 +1,4 @@
-//! `report.html`: see [`super::page`].
+//! `report.html`: see the module `page`.
 
 use super::{RenderError, page};
 use crate::report::Report;

@@ -33,7 +33,7 @@ pub enum WriteError {
 /// Writes what a run always writes (`results.csv`, `results.md`, `report.html`) into a folder and returns the paths.
 ///
 /// # Errors
-/// See [`write`].
+/// See [`write()`].
 pub fn write_all(dir: &Path, records: &Records) -> Result<Vec<PathBuf>, WriteError> {
     let always: Vec<&Format> = FORMATS.iter().copied().filter(|f| f.always).collect();
     write(dir, records, &always)
