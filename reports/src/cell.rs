@@ -125,7 +125,8 @@ impl Cell {
         }
     }
 
-    fn paired(paired: &Paired) -> Cell {
+    /// A ratio, or what is computed from one.
+    pub(crate) fn paired(paired: &Paired) -> Cell {
         Cell::Number {
             value: paired.estimate,
             spread: Some(Spread {

@@ -24,6 +24,9 @@ pub struct Comparison {
     pub energy_saved_percent: Against,
     /// What of it being faster would save at equal power, in percent of the baseline's.
     pub saved_by_speed_percent: Against,
+    /// Gross energy per token of the prompt that the baseline of prefill takes and this row does not, in percent of the
+    /// baseline's.
+    pub prefill_energy_saved_percent: Against,
 }
 
 /// A figure that stands against a baseline.
@@ -61,13 +64,16 @@ pub fn compare(summaries: &[Summary], seed: u64) -> Vec<Comparison> {
                 paired(row, baseline, Figure::MULTIPLY, |ratio| ratio, seed)
             }),
             energy_saved_percent: against(row, decode_baseline, |row, baseline| {
-                energy_saved(row, baseline, seed)
+                energy_saved(row, baseline, Figure::DECODE_JOULES, seed)
             }),
             saved_by_speed_percent: against(row, decode_baseline, |row, baseline| {
                 // Only beside a saving: it explains one.
-                energy_saved(row, baseline, seed)?;
+                energy_saved(row, baseline, Figure::DECODE_JOULES, seed)?;
                 let saved = |ratio: f64| (1.0 - 1.0 / ratio) * 100.0;
                 paired(row, baseline, Figure::DECODE, saved, seed)
+            }),
+            prefill_energy_saved_percent: against(row, prefill_baseline, |row, baseline| {
+                energy_saved(row, baseline, Figure::PREFILL_JOULES, seed)
             }),
         }
     };
@@ -105,7 +111,12 @@ impl Figure {
     };
     /// Gross energy of a decoded token.
     const DECODE_JOULES: Figure = Figure {
-        reading: decode_joules,
+        reading: |round| &round.decode_energy.joules_per_token,
+        slices: None,
+    };
+    /// Gross energy of a token of the prompt.
+    const PREFILL_JOULES: Figure = Figure {
+        reading: |round| &round.prefill_energy.joules_per_token,
         slices: None,
     };
 
@@ -140,10 +151,6 @@ pub(crate) fn rate(job: &Job) -> fn(&Round) -> &Reading {
         None => decode,
         Some(_) => multiply,
     }
-}
-
-fn decode_joules(round: &Round) -> &Reading {
-    &round.decode_energy.joules_per_token
 }
 
 fn against(
@@ -228,10 +235,15 @@ pub(crate) fn pairs(
     Ok(pairs)
 }
 
-fn energy_saved(row: &Summary, baseline: &Summary, seed: u64) -> Result<Paired, String> {
+fn energy_saved(
+    row: &Summary,
+    baseline: &Summary,
+    joules: Figure,
+    seed: u64,
+) -> Result<Paired, String> {
     let (Some(own), Some(other)) = (&row.energy_basis, &baseline.energy_basis) else {
         // One of the two has no energy; its own reason is the best answer.
-        row.figure(decode_joules)?;
+        row.figure(joules.reading)?;
         return Err("the baseline has no energy figure".to_owned());
     };
     if row.simulated || baseline.simulated || own.provenance == Provenance::Simulated {
@@ -241,5 +253,5 @@ fn energy_saved(row: &Summary, baseline: &Summary, seed: u64) -> Result<Paired, 
         return Err("energy was read from other counters than the baseline's".to_owned());
     }
     let saved = |ratio: f64| (1.0 - ratio) * 100.0;
-    paired(row, baseline, Figure::DECODE_JOULES, saved, seed)
+    paired(row, baseline, joules, saved, seed)
 }

@@ -70,6 +70,8 @@ pub struct Round {
     pub multiply_gop_per_second: Reading,
     /// The former over the compute peak of the same round, in percent.
     pub multiply_compute_share_percent: Reading,
+    /// Energy of the window of multiplications over their number, in microjoules.
+    pub multiply_uj: Reading,
     /// Largest resident set of the process, in bytes.
     pub peak_bytes: Reading,
     /// Anonymous pages after the last window, in bytes.
@@ -90,6 +92,8 @@ pub struct Round {
     pub decode_energy: PhaseEnergy,
     /// Energy of the window of whole requests.
     pub request_energy: PhaseEnergy,
+    /// Energy of the window of multiplications by a layer.
+    pub multiply_energy: PhaseEnergy,
     /// Prefill tokens/s in each slice of the window.
     pub prefill_slices: Slices,
     /// Decode tokens/s in each slice of the window.
@@ -152,6 +156,7 @@ impl Round {
         // A layer alone is packed as often as no cache holds: what that takes is no figure of it.
         let memory = newest(&lines.memory, |m| &m.place).filter(|_| job.layer.is_none());
         let request_energy = request.map_or_else(PhaseEnergy::default, |s| lines.energy_of(s));
+        let multiply_energy = multiply.map_or_else(PhaseEnergy::default, |s| lines.energy_of(s));
 
         let prefill_tokens_per_second = prefill.map(tokens_per_second);
         let decode_tokens_per_second = decode.map(tokens_per_second);
@@ -222,6 +227,15 @@ impl Round {
                 let per_token = request_energy.joules_per_token.clone()?;
                 Some(per_token.map(|joules| joules * f64::from(sample.tokens)))
             }),
+            multiply_uj: multiply.and_then(|sample| {
+                let per_token = multiply_energy.joules_per_token.clone()?;
+                Some(per_token.and_then(|joules| match sample.matrices {
+                    None | Some(0) => Err(NO_MULTIPLICATIONS.to_owned()),
+                    Some(matrices) => {
+                        Ok(joules * f64::from(sample.tokens) / f64::from(matrices) * 1e6)
+                    }
+                }))
+            }),
             peak_bytes: memory.map(|m| bytes(m.peak_bytes)),
             anonymous_bytes: memory.map(|m| bytes(m.anonymous_bytes)),
             file_bytes: memory.map(|m| bytes(m.file_bytes)),
@@ -234,6 +248,7 @@ impl Round {
             prefill_energy: prefill.map_or_else(PhaseEnergy::default, |s| lines.energy_of(s)),
             decode_energy: decode.map_or_else(PhaseEnergy::default, |s| lines.energy_of(s)),
             request_energy,
+            multiply_energy,
             prefill_slices: lines.slices(Phase::Prefill),
             decode_slices: lines.slices(Phase::Decode),
             multiply_slices: lines.slices(Phase::Multiply),
@@ -442,10 +457,13 @@ fn median_seconds(sample: &Sample) -> Result<f64, String> {
     }
 }
 
+/// Why a window gives nothing for one multiplication.
+const NO_MULTIPLICATIONS: &str = "the window does not tell its multiplications";
+
 /// Time of one multiplication, whatever the copy.
 fn seconds_of_matrix(sample: &Sample) -> Result<f64, String> {
     match sample.matrices {
-        None | Some(0) => Err("the window does not tell its multiplications".to_owned()),
+        None | Some(0) => Err(NO_MULTIPLICATIONS.to_owned()),
         Some(matrices) => Ok(median_seconds(sample)? / f64::from(matrices)),
     }
 }

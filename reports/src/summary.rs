@@ -374,6 +374,7 @@ fn settle_energy_basis(summary: &mut Summary) {
                 &round.prefill_energy,
                 &round.decode_energy,
                 &round.request_energy,
+                &round.multiply_energy,
             ]
         })
         .filter_map(|energy| energy.basis.as_ref())
@@ -391,6 +392,10 @@ fn settle_energy_basis(summary: &mut Summary) {
         if round.request_joules.is_some() {
             round.request_joules.clone_from(&withdrawn.joules_per_token);
             round.request_energy = withdrawn.clone();
+        }
+        if round.multiply_uj.is_some() {
+            round.multiply_uj.clone_from(&withdrawn.joules_per_token);
+            round.multiply_energy = withdrawn.clone();
         }
         round.prefill_energy = withdrawn.clone();
         round.decode_energy = withdrawn;

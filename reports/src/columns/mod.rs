@@ -50,10 +50,12 @@ mod multiply_compute_share_percent;
 mod multiply_gb_per_second;
 mod multiply_gop_per_second;
 mod multiply_speedup;
+mod multiply_uj;
 mod multiply_us;
 mod peak_mb;
 mod precision;
 mod prefill_compute_share_percent;
+mod prefill_energy_saved_percent;
 mod prefill_gop_per_second;
 mod prefill_joules_per_token;
 mod prefill_speedup;
@@ -205,6 +207,7 @@ pub static COLUMNS: &[&Column] = &[
     &energy_saved_percent::COLUMN,
     &saved_by_speed_percent::COLUMN,
     &prefill_joules_per_token::COLUMN,
+    &prefill_energy_saved_percent::COLUMN,
     &decode_net_joules_per_token::COLUMN,
     &decode_net_error_percent::COLUMN,
     &decode_watts::COLUMN,
@@ -235,6 +238,7 @@ pub static COLUMNS: &[&Column] = &[
     &multiply_bandwidth_share_percent::COLUMN,
     &multiply_gop_per_second::COLUMN,
     &multiply_compute_share_percent::COLUMN,
+    &multiply_uj::COLUMN,
     &decode_worker_cores::COLUMN,
     &decode_others_cores::COLUMN,
     &decode_stolen_cores::COLUMN,

@@ -13,7 +13,7 @@ pub(super) static COLUMN: Column = Column {
         decimals: 1,
         spread_shown: false,
     },
-    better: Better::Higher,
+    better: Better::Neither,
     rank: Some(45),
     cell,
 };

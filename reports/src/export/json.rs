@@ -328,6 +328,7 @@ fn baseline(column: &Column, row: &Row) -> Option<String> {
         _ if !matches!(column.kind, Kind::Ratio { .. }) => return None,
         "prefill_speedup" => &comparison.prefill_speedup,
         "multiply_speedup" => &comparison.multiply_speedup,
+        "prefill_energy_saved_percent" => &comparison.prefill_energy_saved_percent,
         _ => &comparison.decode_speedup,
     };
     match against {

@@ -3,8 +3,7 @@
 use super::Format;
 use crate::columns::{Better, Cell, Column, Row, Section};
 use crate::disturbance::DISTURBED;
-use crate::record::Precision;
-use crate::render::{decimals, energy_lines, number, plain};
+use crate::render::{Layout, Setting, Threads, decimals, energy_lines, layouts, number, plain};
 use crate::report::{Report, count};
 
 pub(super) static FORMAT: Format = Format {
@@ -69,9 +68,9 @@ fn make(report: &Report) -> String {
         comment(&run.suite.name),
         comment(&run.started_at)
     );
-    for setting in settings(report) {
+    for layout in layouts(report, Threads::Lines) {
         for shown in &TABLES {
-            if let Some(table) = table(report, &setting, shown) {
+            if let Some(table) = table(report, &layout, shown) {
                 tex.push('\n');
                 tex.push_str(&table);
             }
@@ -80,84 +79,38 @@ fn make(report: &Report) -> String {
     tex
 }
 
-/// Rows whose sizes are equal: they share a table.
-struct Setting<'a> {
-    prefill_tokens: u32,
-    decode_tokens: u32,
-    batch: u32,
-    rows: Vec<&'a Row>,
-}
-
-fn settings(report: &Report) -> Vec<Setting<'_>> {
-    let mut settings: Vec<Setting<'_>> = Vec::new();
-    for row in &report.rows {
-        let job = &row.summary.job;
-        let same = settings.iter_mut().find(|setting| {
-            setting.prefill_tokens == job.prefill_tokens
-                && setting.decode_tokens == job.decode_tokens
-                && setting.batch == job.batch
-        });
-        match same {
-            Some(setting) => setting.rows.push(row),
-            None => settings.push(Setting {
-                prefill_tokens: job.prefill_tokens,
-                decode_tokens: job.decode_tokens,
-                batch: job.batch,
-                rows: vec![row],
-            }),
-        }
-    }
-    settings
-}
-
 /// One table; nothing where no row has the figure.
-fn table(report: &Report, setting: &Setting<'_>, shown: &Shown) -> Option<String> {
+fn table(report: &Report, layout: &Layout<'_>, shown: &Shown) -> Option<String> {
     let figure = Column::find(shown.figure)?;
     let against = Column::find(shown.against)?;
-    let has_figure = |row: &&&Row| matches!((figure.cell)(row), Cell::Number { .. });
-    setting.rows.iter().find(has_figure)?;
-    // A column for each kernel, half precision first, and a line for each model and number of threads.
-    let mut kernels: Vec<(Precision, String)> = Vec::new();
-    let mut lines: Vec<(&str, u32)> = Vec::new();
-    for row in &setting.rows {
-        let job = &row.summary.job;
-        let kernel = (job.precision, job.kernel_and_head());
-        if !kernels.contains(&kernel) {
-            kernels.push(kernel);
-        }
-        let line = (job.model.name.as_str(), job.threads);
-        if !lines.contains(&line) {
-            lines.push(line);
-        }
-    }
-    kernels.sort_by_key(|(precision, _)| *precision != Precision::Half);
+    let has_figure = |row: &&Row| matches!((figure.cell)(row), Cell::Number { .. });
+    layout.rows().find(has_figure)?;
     let mut marks = Marks::default();
     let mut body = String::new();
-    for (model, threads) in lines {
-        let cells: Vec<Option<&Row>> = kernels
-            .iter()
-            .map(|(precision, kernel)| {
-                setting.rows.iter().copied().find(|row| {
-                    let job = &row.summary.job;
-                    job.model.name == model
-                        && job.threads == threads
-                        && job.precision == *precision
-                        && job.kernel_and_head() == *kernel
-                })
-            })
-            .collect();
+    for line in &layout.lines {
+        let cells = line.cells.iter().map(|rows| rows.first().copied());
+        let cells: Vec<Option<&Row>> = cells.collect();
         let best = best(figure, &cells);
         let cells: Vec<String> = cells
             .iter()
             .map(|row| cell(*row, figure, against, shown, best, &mut marks))
             .collect();
         body.push_str(&format!(
-            "    {} & {threads} & {} \\\\\n",
-            escaped(model),
+            "    {} & {} & {} \\\\\n",
+            escaped(&line.model.name),
+            line.threads.unwrap_or_default(),
             cells.join(" & ")
         ));
     }
-    let heads: Vec<String> = kernels.iter().map(|(_, kernel)| escaped(kernel)).collect();
+    let heads = layout.columns.iter().map(|column| {
+        let mut head = escaped(&column.kernel);
+        if layout.several_engines() {
+            head.push_str(&format!(" ({})", escaped(&column.engine)));
+        }
+        head
+    });
+    let heads: Vec<String> = heads.collect();
+    let setting = &layout.setting;
     let below = below(report, figure, &marks);
     Some(format!(
         "\\begin{{table}}\n  \\centering\n  \\caption{{{}}}\n  \\label{{tab:bitbench-{}-{}-{}-{}}}\n  \
@@ -168,17 +121,13 @@ fn table(report: &Report, setting: &Setting<'_>, shown: &Shown) -> Option<String
         setting.prefill_tokens,
         setting.decode_tokens,
         setting.batch,
-        "r".repeat(kernels.len()),
+        "r".repeat(heads.len()),
         heads.join(" & "),
     ))
 }
 
-fn caption(report: &Report, setting: &Setting<'_>, shown: &Shown) -> String {
-    let layers = setting
-        .rows
-        .iter()
-        .all(|row| row.summary.job.layer.is_some());
-    let mut caption = if layers {
+fn caption(report: &Report, setting: &Setting, shown: &Shown) -> String {
+    let mut caption = if setting.layer {
         let tokens = count(setting.batch as usize, "token");
         format!("{}: {tokens} at a time", shown.caption)
     } else {
@@ -189,7 +138,7 @@ fn caption(report: &Report, setting: &Setting<'_>, shown: &Shown) -> String {
             setting.decode_tokens
         )
     };
-    if setting.batch != 1 && !layers {
+    if setting.batch != 1 && !setting.layer {
         caption.push_str(&format!(", {} sequences together", setting.batch));
     }
     let cpu = report.run.host.cpu.as_deref();

@@ -5,8 +5,7 @@
 
 use super::Format;
 use crate::record::{Energy, Job, Provenance, Record, Records, Sample, WeightsOrigin};
-use crate::render::RenderError;
-use crate::render::csv::inert;
+use crate::render::csv::{inert, line};
 use crate::render::plain;
 use crate::report::Report;
 use crate::summary::{Used, used};
@@ -17,7 +16,7 @@ pub(super) static FORMAT: Format = Format {
     file: "samples.csv",
     about: "one line for each repetition of each window, for data frames",
     always: false,
-    make: |records, _: &Report| make(records),
+    make: |records, _: &Report| Ok(make(records)),
 };
 
 /// One repetition and what it belongs to.
@@ -125,20 +124,19 @@ const FIELDS: &[(&str, Field)] = &[
     }),
 ];
 
-fn make(records: &Records) -> Result<Vec<u8>, RenderError> {
+fn make(records: &Records) -> Vec<u8> {
     let mut jobs: HashMap<&str, &Job> = HashMap::new();
     for job in &records.run.jobs {
         jobs.entry(&job.id).or_insert(job);
     }
     let used: Used<'_> = used(records);
-    let mut writer = ::csv::Writer::from_writer(Vec::new());
-    writer.write_record(FIELDS.iter().map(|(name, _)| name))?;
+    let mut table = line(FIELDS.iter().map(|(name, _)| name));
     for (index, record) in records.lines.iter().enumerate() {
         let Record::Sample(sample) = record else {
             continue;
         };
         for (repetition, duration_ns) in sample.durations_ns.iter().enumerate() {
-            let line = Line {
+            let of = Line {
                 records,
                 job: jobs.get(sample.place.job.as_str()).copied(),
                 sample,
@@ -148,13 +146,10 @@ fn make(records: &Records) -> Result<Vec<u8>, RenderError> {
                 repetition,
                 duration_ns: *duration_ns,
             };
-            writer.write_record(FIELDS.iter().map(|(_, field)| field(&line)))?;
+            table.push_str(&line(FIELDS.iter().map(|(_, field)| field(&of))));
         }
     }
-    let bytes = writer
-        .into_inner()
-        .map_err(|e| ::csv::Error::from(e.into_error()))?;
-    Ok(bytes)
+    table.into_bytes()
 }
 
 /// Of a job that the plan does not have, nothing is known but its id.

@@ -1,6 +1,5 @@
 //! Tidy CSV: one line for each job of the plan, those without figures included.
 
-use super::RenderError;
 use super::text::plain;
 use crate::columns::{COLUMNS, Cell, Column, Kind, Row};
 use crate::report::Report;
@@ -33,19 +32,32 @@ pub fn fields_beside(kind: Kind) -> Vec<(&'static str, &'static str)> {
 
 /// Renders every column; a measured one is followed by `_mad`, `_min`, `_max` and `_n`, a ratio by its intervals besides. What
 /// is not known is an empty field.
-///
-/// # Errors
-/// When the encoder fails.
-pub fn render(report: &Report) -> Result<String, RenderError> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(COLUMNS.iter().flat_map(|column| header(column)))?;
+pub fn render(report: &Report) -> String {
+    let mut table = line(COLUMNS.iter().flat_map(|column| header(column)));
     for row in &report.rows {
-        writer.write_record(COLUMNS.iter().flat_map(|column| fields(column, row)))?;
+        table.push_str(&line(COLUMNS.iter().flat_map(|column| fields(column, row))));
     }
-    let bytes = writer
-        .into_inner()
-        .map_err(|e| csv::Error::from(e.into_error()))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    table
+}
+
+/// A line of fields. One with a semicolon is quoted too: some spreadsheets end fields at them, and some at both.
+pub(crate) fn line(fields: impl Iterator<Item = impl AsRef<str>>) -> String {
+    let mut line = String::new();
+    for (number, field) in fields.enumerate() {
+        if number > 0 {
+            line.push(',');
+        }
+        let field = field.as_ref();
+        if field.contains([',', ';', '"', '\n', '\r', '\t']) {
+            line.push('"');
+            line.push_str(&field.replace('"', "\"\""));
+            line.push('"');
+        } else {
+            line.push_str(field);
+        }
+    }
+    line.push('\n');
+    line
 }
 
 fn header(column: &Column) -> Vec<String> {
@@ -103,11 +115,19 @@ fn fields(column: &Column, row: &Row) -> Vec<String> {
     fields
 }
 
-/// Keeps a spreadsheet from taking a text for a formula: OWASP, "CSV Injection".
+/// Keeps a spreadsheet from taking a text for a formula: OWASP, "CSV Injection". Where fields end at semicolons, what follows
+/// one begins a field.
 pub(crate) fn inert(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@']) {
-        format!("'{text}")
-    } else {
-        text.to_owned()
-    }
+    let parts = text.split(';').map(|part| {
+        // A quotation mark may be taken for the begin of a field.
+        if part
+            .trim_start_matches('"')
+            .starts_with(['=', '+', '-', '@'])
+        {
+            format!("'{part}")
+        } else {
+            part.to_owned()
+        }
+    });
+    parts.collect::<Vec<_>>().join(";")
 }

@@ -6,11 +6,13 @@ pub mod markdown;
 pub mod terminal;
 
 mod bars;
+mod layout;
 mod page;
 mod table;
 mod text;
 mod write;
 
+pub(crate) use layout::{Layout, Setting, Threads, layouts};
 pub(crate) use table::energy_lines;
 pub use text::wrap;
 pub(crate) use text::{decimals, number, plain};

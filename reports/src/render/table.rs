@@ -277,7 +277,10 @@ pub(crate) fn energy_lines(report: &Report) -> Vec<String> {
 fn energy_gaps(report: &Report) -> Vec<String> {
     let gap = |row: &Row| {
         let summary = &row.summary;
-        let figure = summary.figure(|round| &round.decode_energy.joules_per_token);
+        let figure = summary.figure(match summary.job.layer {
+            None => |round| &round.decode_energy.joules_per_token,
+            Some(_) => |round| &round.multiply_uj,
+        });
         figure.err().map(|reason| (plain(&reason), name(row)))
     };
     let measured = report.rows.iter().filter(|row| row.summary.measured());

@@ -92,7 +92,7 @@ fn six_rounds_give_an_interval_and_five_a_range() {
                 "{figure:?}"
             );
         }
-        let csv = csv::render(&report).unwrap();
+        let csv = csv::render(&report);
         let mut reader = csv_rows(&csv);
         let fields = reader.remove(ROW).unwrap();
         assert_eq!(fields["decode_speedup_low"].is_empty(), rounds < 6);
@@ -160,7 +160,7 @@ fn a_control_is_a_line_and_neither_row_nor_baseline() {
     );
     for text in [
         terminal::render(&report, 100, false),
-        csv::render(&report).unwrap(),
+        csv::render(&report),
         markdown::render(&report),
         html::render(&report).unwrap(),
     ] {

@@ -2,6 +2,7 @@
 //! phone and paper.
 
 mod beside;
+mod best;
 mod detail;
 mod glance;
 mod grid;
@@ -87,6 +88,7 @@ fn run(number: usize, report: &Report) -> Result<Value, RenderError> {
         checks => validity::checks(report).into_iter().map(Value::from).collect::<Vec<Value>>(),
         unknown => validity::unknown(report),
         speed => values(papers::grids(report, &papers::SPEED)),
+        best => values(best::grids(report)),
         energy => values(papers::grids(report, &papers::ENERGY)),
         memory => values(papers::grids(report, &papers::MEMORY)),
         beside => Value::from(beside::beside(report)),

@@ -3,11 +3,12 @@
 
 use super::grid::{Grid, GridCell, Head, Line, figure, why};
 use crate::columns::Row;
-use crate::compare::{Against, Figure, pairs};
+use crate::compare::{Against, Comparison, Figure, pairs};
 use crate::paired::Paired;
-use crate::record::{Job, ModelInfo, Precision, WeightsOrigin};
+use crate::record::Precision;
+use crate::render::layout::{self, Layout, Threads, layouts};
 use crate::render::text::{number, plain};
-use crate::report::{Report, count};
+use crate::report::Report;
 
 /// What one kind of table shows.
 pub(super) struct Measure {
@@ -19,7 +20,7 @@ pub(super) struct Measure {
     /// What stands in brackets.
     bracket: Bracket,
     /// Whether the least is best.
-    lower: bool,
+    pub(super) lower: bool,
     /// Whether it rests on energy counters.
     counters: bool,
 }
@@ -29,8 +30,8 @@ enum Bracket {
     Nothing,
     /// The column of a speed-up.
     Speedup(&'static str),
-    /// The column of a saving in percent.
-    Saved(&'static str),
+    /// The column of a saving in percent, and the saving itself.
+    Saved(&'static str, fn(&Comparison) -> &Against),
     /// How many times less it is than that of the baseline of the decode phase.
     TimesLess(Figure),
 }
@@ -62,12 +63,12 @@ pub(super) static SPEED: [Measure; 3] = [
     },
 ];
 
-pub(super) static ENERGY: [Measure; 2] = [
+pub(super) static ENERGY: [Measure; 3] = [
     Measure {
         title: "Decode",
         unit: "J/token",
         column: "decode_joules_per_token",
-        bracket: Bracket::Saved("energy_saved_percent"),
+        bracket: Bracket::Saved("energy_saved_percent", |c| &c.energy_saved_percent),
         lower: true,
         counters: true,
     },
@@ -75,6 +76,16 @@ pub(super) static ENERGY: [Measure; 2] = [
         title: "Prefill",
         unit: "J/token",
         column: "prefill_joules_per_token",
+        bracket: Bracket::Saved("prefill_energy_saved_percent", |c| {
+            &c.prefill_energy_saved_percent
+        }),
+        lower: true,
+        counters: true,
+    },
+    Measure {
+        title: "Multiplication",
+        unit: "uJ",
+        column: "multiply_uj",
         bracket: Bracket::Nothing,
         lower: true,
         counters: true,
@@ -90,148 +101,78 @@ pub(super) static MEMORY: [Measure; 1] = [Measure {
     counters: false,
 }];
 
-/// What rows of one table have in common.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Setting {
-    threads: u32,
-    prefill_tokens: u32,
-    decode_tokens: u32,
-    batch: u32,
-    layer: bool,
-}
-
-impl Setting {
-    fn of(job: &Job) -> Setting {
-        Setting {
-            threads: job.threads,
-            prefill_tokens: job.prefill_tokens,
-            decode_tokens: job.decode_tokens,
-            batch: job.batch,
-            layer: job.layer.is_some(),
-        }
-    }
-
-    fn words(&self) -> String {
-        if self.layer {
-            let threads = count(self.threads as usize, "thread");
-            let tokens = count(self.batch as usize, "token");
-            return format!("{threads}, one layer, {tokens} at a time");
-        }
-        let mut words = format!(
-            "{}, prompt {}, generated {} tokens",
-            count(self.threads as usize, "thread"),
-            self.prefill_tokens,
-            self.decode_tokens
-        );
-        if self.batch != 1 {
-            words.push_str(&format!(", {} sequences together", self.batch));
-        }
-        words
-    }
-}
-
 /// The tables of some measures: of each, one for every number of threads and sizes. Tables without any figure are left out.
 pub(super) fn grids(report: &Report, measures: &[Measure]) -> Vec<Grid> {
-    let mut settings: Vec<Setting> = Vec::new();
-    for row in &report.rows {
-        let setting = Setting::of(&row.summary.job);
-        if !settings.contains(&setting) {
-            settings.push(setting);
-        }
-    }
-    let of_measure = |measure| settings.iter().map(move |setting| (measure, *setting));
+    let layouts = layouts(report, Threads::Tables);
+    let of_measure = |measure| layouts.iter().map(move |layout| (measure, layout));
     let grids = measures.iter().flat_map(of_measure);
     grids
-        .filter_map(|(measure, setting)| {
-            let rows = report.rows.iter();
-            let rows = rows.filter(|row| Setting::of(&row.summary.job) == setting);
-            grid(measure, setting, &rows.collect::<Vec<_>>(), report)
-        })
+        .filter_map(|(measure, layout)| grid(measure, layout, report))
         .collect()
 }
 
-/// What tells columns apart: the engine, and the kernel with its head.
-type Contender = (String, String);
-
-fn contender(row: &Row) -> Contender {
-    let job = &row.summary.job;
-    (job.engine.name.clone(), job.kernel_and_head())
-}
-
-fn grid(measure: &Measure, setting: Setting, rows: &[&Row], report: &Report) -> Option<Grid> {
-    rows.iter()
+fn grid(measure: &Measure, layout: &Layout<'_>, report: &Report) -> Option<Grid> {
+    layout
+        .rows()
         .find(|row| figure(measure.column, row).is_some())?;
-    let columns = contenders(rows);
-    let several_engines = columns.iter().any(|c| c.0.0 != columns[0].0.0);
-    let mut grid = Grid {
-        title: format!("{}, {}: {}", measure.title, measure.unit, setting.words()),
-        head: vec![Head::new(if setting.layer { "layer" } else { "model" }, "")],
-        simulated: measure.counters && report.simulated(),
-        ..Grid::default()
-    };
-    for ((engine, kernel), precision) in &columns {
-        let below = match precision {
-            Precision::Half => "half precision",
-            Precision::Ternary => "ternary",
-        };
-        let below = if several_engines {
-            format!("{below}, {}", plain(engine))
-        } else {
-            below.to_owned()
-        };
-        grid.head.push(Head::new(plain(kernel), below));
-    }
-    for (name, weights) in models(rows) {
-        let of_model = |row: &&&Row| {
-            let model = &row.summary.job.model;
-            model.name == name && model.weights == weights
-        };
-        let of_model: Vec<&Row> = rows.iter().filter(of_model).copied().collect();
-        let mut cells = Vec::new();
-        for (column, _) in &columns {
-            let row = of_model.iter().find(|row| contender(row) == *column);
-            cells.push(match row {
-                Some(row) => cell(measure, row, report, &mut grid),
-                None => grid.missing("not planned", "the plan has no such job"),
-            });
-        }
+    let title = format!(
+        "{}, {}: {}",
+        measure.title,
+        measure.unit,
+        layout.setting.words()
+    );
+    let mut grid = empty(layout, title);
+    grid.simulated = measure.counters && report.simulated();
+    for line in &layout.lines {
+        let cells = line.cells.iter().map(|rows| match rows.first() {
+            Some(row) => cell(measure, row, report, &mut grid),
+            None => grid.missing("not planned", "the plan has no such job"),
+        });
+        let mut cells: Vec<GridCell> = cells.collect();
         if !grid.simulated {
             Grid::mark_best(&mut cells, measure.lower);
         }
-        let ternarized = of_model.iter().any(|row| row.summary.job.model.ternarized);
-        grid.rows.push(Line {
-            name: plain(&name),
-            below: if ternarized { "ternarized" } else { "" }.to_owned(),
-            cells,
-        });
+        grid.rows.push(of_model(line, cells));
     }
     Some(grid)
 }
 
-/// The columns: half precision first, each in the order of the plan.
-fn contenders(rows: &[&Row]) -> Vec<(Contender, Precision)> {
-    let mut columns: Vec<(Contender, Precision)> = Vec::new();
-    for precision in [Precision::Half, Precision::Ternary] {
-        for row in rows.iter().filter(|r| r.summary.job.precision == precision) {
-            let column = (contender(row), precision);
-            if !columns.contains(&column) {
-                columns.push(column);
-            }
-        }
+/// A table without lines: a column for each contender.
+pub(super) fn empty(layout: &Layout<'_>, title: String) -> Grid {
+    let first = if layout.setting.layer {
+        "layer"
+    } else {
+        "model"
+    };
+    let mut head = vec![Head::new(first, "")];
+    for column in &layout.columns {
+        let below = match column.precision {
+            Precision::Half => "half precision",
+            Precision::Ternary => "ternary",
+        };
+        let below = if layout.several_engines() {
+            format!("{below}, {}", plain(&column.engine))
+        } else {
+            below.to_owned()
+        };
+        head.push(Head::new(plain(&column.kernel), below));
     }
-    columns
+    Grid {
+        title,
+        head,
+        ..Grid::default()
+    }
 }
 
-fn models(rows: &[&Row]) -> Vec<(String, WeightsOrigin)> {
-    let mut models = Vec::new();
-    for row in rows {
-        let ModelInfo { name, weights, .. } = &row.summary.job.model;
-        let model = (name.clone(), weights.clone());
-        if !models.contains(&model) {
-            models.push(model);
-        }
+/// The line of a model.
+pub(super) fn of_model(line: &layout::Line<'_>, cells: Vec<GridCell>) -> Line {
+    let mut rows = line.cells.iter().flatten();
+    let ternarized = rows.any(|row| row.summary.job.model.ternarized);
+    Line {
+        name: plain(&line.model.name),
+        below: if ternarized { "ternarized" } else { "" }.to_owned(),
+        cells,
     }
-    models
 }
 
 fn cell(measure: &Measure, row: &Row, report: &Report, grid: &mut Grid) -> GridCell {
@@ -251,12 +192,12 @@ fn cell(measure: &Measure, row: &Row, report: &Report, grid: &mut Grid) -> GridC
             }
             None => {}
         },
-        Bracket::Saved(id) => match figure(id, row) {
+        Bracket::Saved(id, of) => match figure(id, row) {
             Some((_, saved)) if saved.mark == Some("baseline") => below.push("baseline".to_owned()),
             Some((percent, saved)) => {
                 let (amount, word) = (saved.text.trim_start_matches('-'), less(percent));
                 bracket = format!("{amount} % {word}");
-                below.extend(saved_range(row));
+                below.extend(saved_range(of(&row.comparison)));
             }
             None => {}
         },
@@ -299,8 +240,8 @@ pub(super) fn less(percent_saved: f64) -> &'static str {
 }
 
 /// What holds the saving: without signs where all of it is a saving, or all of it is none.
-fn saved_range(row: &Row) -> Option<String> {
-    let Against::Baseline { figure, .. } = &row.comparison.energy_saved_percent else {
+fn saved_range(saved: &Against) -> Option<String> {
+    let Against::Baseline { figure, .. } = saved else {
         return None;
     };
     let (low, high) = figure
@@ -319,7 +260,7 @@ fn saved_range(row: &Row) -> Option<String> {
 }
 
 /// A range without its brackets.
-fn inside(range: &str) -> String {
+pub(super) fn inside(range: &str) -> String {
     range.trim_matches(['(', ')']).to_owned()
 }
 

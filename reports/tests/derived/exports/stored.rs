@@ -191,14 +191,19 @@ fn rounds() -> Vec<Record> {
     lines
 }
 
-/// Layers alone, each round a little slower than the one before.
+/// Layers alone, each round a little slower than the one before, with counters.
 fn layers() -> Vec<Record> {
     let mut lines = crate::layers::lines();
+    let source = support::counters(Provenance::MeasuredCounter);
+    run_of(&mut lines).energy = source.clone();
     for sample in support::samples_mut(&mut lines) {
         let slower = u64::from(sample.place.round) * 7 + sample.place.job.len() as u64 % 5;
         for (ns, own) in sample.durations_ns.iter_mut().zip([3, 1, 0, 4, 2]) {
             *ns += *ns / 1000 * (slower + own);
         }
+        let seconds = sample.durations_ns.iter().sum::<u64>() as f64 * 1e-9;
+        let watts = 20.0 + f64::from(sample.place.round);
+        sample.energy = support::energy(&source, seconds, watts);
     }
     lines
 }

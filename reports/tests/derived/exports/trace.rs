@@ -261,6 +261,11 @@ impl Traced {
             "decode_speedup" => (decode, decode, |r| r),
             "multiply_speedup" => ("multiply_gop_per_second", "multiply_gop_per_second", |r| r),
             "energy_saved_percent" => (joules, decode, |r| 100.0 - 100.0 * r),
+            "prefill_energy_saved_percent" => (
+                "prefill_joules_per_token",
+                "prefill_tokens_per_second",
+                |r| 100.0 - 100.0 * r,
+            ),
             "saved_by_speed_percent" => (decode, decode, |r| 100.0 - 100.0 / r),
             other => panic!("nobody says how {other} is derived"),
         };
@@ -271,7 +276,7 @@ impl Traced {
         let pairs = self.pairs(job, &baseline, what);
         let energy = !of_energy
             || self.comparable_energy(job, &baseline)
-                && !self.pairs(job, &baseline, joules).is_empty();
+                && (what != decode || !self.pairs(job, &baseline, joules).is_empty());
         if pairs.is_empty() || !energy {
             return Numbers::new();
         }

@@ -86,10 +86,10 @@ WHERE s.phase = 'idle' GROUP BY s.job, s.round, s.process;
 CREATE TEMP VIEW basis AS
 SELECT c.job, min(t.basis) AS basis, max(t.simulated) AS simulated, count(DISTINCT t.basis) = 1 AS agreed
 FROM chosen c JOIN total t USING (line)
-WHERE c.pieces = 1 AND c.phase IN ('prefill', 'decode', 'request') AND t.joules IS NOT NULL GROUP BY c.job;
+WHERE c.pieces = 1 AND c.phase IN ('prefill', 'decode', 'request', 'multiply') AND t.joules IS NOT NULL GROUP BY c.job;
 
 CREATE TEMP VIEW energy AS
-SELECT c.job, c.round, c.phase, c.tokens, y.repetitions, t.seconds,
+SELECT c.job, c.round, c.phase, c.tokens, c.matrices, y.repetitions, t.seconds,
     -- Slices are too short for counters.
     CASE WHEN b.agreed IS NOT 0 AND c.pieces = 1 THEN t.joules END AS joules,
     i.watts AS idle_watts, i.difference
@@ -98,7 +98,7 @@ JOIN typical y USING (line)
 LEFT JOIN total t USING (line)
 LEFT JOIN basis b ON b.job = c.job
 LEFT JOIN idle i ON i.job = c.job AND i.round = c.round AND i.process = c.process AND i.basis = t.basis
-WHERE c.phase IN ('prefill', 'decode', 'request');
+WHERE c.phase IN ('prefill', 'decode', 'request', 'multiply');
 
 -- Events of a window, scaled up where they took turns.
 CREATE TEMP VIEW scaled AS
@@ -166,6 +166,7 @@ UNION ALL SELECT c.job, c.round, 'multiply_gop_per_second', 2.0 * l.linear_weigh
 UNION ALL SELECT job, round, phase || '_joules_per_token', joules / tokens / repetitions FROM energy
 UNION ALL SELECT job, round, phase || '_watts', joules / seconds FROM energy
 UNION ALL SELECT job, round, 'request_joules', joules / repetitions FROM energy WHERE phase = 'request'
+UNION ALL SELECT job, round, 'multiply_uj', joules * 1e6 / repetitions / matrices FROM energy WHERE phase = 'multiply'
 UNION ALL SELECT job, round, 'decode_net_joules_per_token',
         CASE WHEN joules > idle_watts * seconds THEN (joules - idle_watts * seconds) / tokens / repetitions END
     FROM energy WHERE phase = 'decode'
