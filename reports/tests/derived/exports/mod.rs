@@ -1,5 +1,6 @@
 //! Every format of a file: what it says of stored runs, that its figures are those of the record, and that it does no harm.
 
+mod cells;
 mod golden;
 mod injection;
 mod schema;
@@ -7,3 +8,4 @@ mod splice;
 mod statistics;
 mod stored;
 mod trace;
+mod traced;

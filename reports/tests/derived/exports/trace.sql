@@ -22,6 +22,8 @@ SELECT p.window AS line, s.job, s.round, s.process, s.phase, count(*) AS pieces,
     CASE WHEN count(s.span_ns) = count(*) THEN sum(s.span_ns) END AS span_ns,
     CASE WHEN count(s.worker_cpu_ns) = count(*) THEN sum(s.worker_cpu_ns) END AS worker_cpu_ns,
     CASE WHEN count(s.worker_system_ns) = count(*) THEN sum(s.worker_system_ns) END AS worker_system_ns,
+    CASE WHEN count(s.harness_cpu_ns) = count(*) THEN sum(s.harness_cpu_ns) END AS harness_cpu_ns,
+    CASE WHEN count(s.throttles) = count(*) THEN sum(s.throttles) END AS throttles,
     CASE WHEN count(s.others_cpu_ns) = count(*) THEN sum(s.others_cpu_ns) END AS others_cpu_ns,
     CASE WHEN count(s.steal_ns) = count(*) THEN sum(s.steal_ns) END AS steal_ns,
     CASE WHEN count(s.major_faults) = count(*) THEN sum(s.major_faults) END AS major_faults,
@@ -203,6 +205,12 @@ FROM (
     UNION ALL SELECT 'prefill_compute_share_percent', 'prefill_gop_per_second', 'compute_peak_gop_per_second'
     UNION ALL SELECT 'decode_compute_share_percent', 'decode_gop_per_second', 'compute_peak_gop_per_second'
 ) s JOIN number a ON a.what = s.part JOIN number b ON b.what = s.whole AND b.job = a.job AND b.round = a.round;
+
+-- Bytes of a step over the sequences that share it: what decode reads in a second over its tokens/s.
+INSERT INTO number
+SELECT g.job, g.round, 'decode_bytes_per_token', g.value * 1e9 / t.value
+FROM number g JOIN number t USING (job, round)
+WHERE g.what = 'decode_gb_per_second' AND t.what = 'decode_tokens_per_second';
 
 -- What was told once for a job, by the newest process that loaded it.
 CREATE TEMP VIEW told AS
