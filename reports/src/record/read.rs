@@ -18,6 +18,20 @@ pub enum ReadError {
         /// The cause.
         source: io::Error,
     },
+    /// There is nothing of that name.
+    #[error(
+        "{path} is not there; `bitbench run --suite x86-energy --out FOLDER` makes a results folder, and says where it lies"
+    )]
+    Absent {
+        /// The folder or file.
+        path: PathBuf,
+    },
+    /// A folder without a record file.
+    #[error("{path} holds no {FILE_NAME}; name a folder that `bitbench run --out FOLDER` wrote")]
+    NoRecords {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A line is not a record. The last line of a run that was killed is not an error: it is left out.
     #[error("{path}:{line}: not a bitbench record: {message}")]
     Line {
@@ -63,7 +77,9 @@ impl Records {
     /// # Errors
     /// See [`ReadError`]. A torn last line, left by a kill in mid-write, is not an error.
     pub fn read(path: &Path) -> Result<Records, ReadError> {
-        let path = if path.is_dir() {
+        let folder = path.is_dir();
+        let asked = path;
+        let path = if folder {
             path.join(FILE_NAME)
         } else {
             path.to_owned()
@@ -72,7 +88,14 @@ impl Records {
             path: path.clone(),
             source,
         };
-        let mut reader = BufReader::new(File::open(&path).map_err(io_error)?);
+        let file = File::open(&path).map_err(|source| match (source.kind(), folder) {
+            (io::ErrorKind::NotFound, true) => ReadError::NoRecords {
+                path: asked.to_owned(),
+            },
+            (io::ErrorKind::NotFound, false) => ReadError::Absent { path: path.clone() },
+            _ => io_error(source),
+        })?;
+        let mut reader = BufReader::new(file);
         let mut run = None;
         let mut lines = Vec::new();
         let mut whole_bytes = 0;

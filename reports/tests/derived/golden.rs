@@ -55,6 +55,19 @@ fn one_line_of_each_kind_is_stored_like_this() {
 }
 
 #[test]
+fn what_is_not_there_is_named_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let absent = dir.path().join("elsewhere");
+    for path in [dir.path(), &absent] {
+        let error = bitbench_reports::record::Records::read(path)
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with(path.to_str().unwrap()), "{error}");
+        assert!(error.contains("bitbench run"), "{error}");
+    }
+}
+
+#[test]
 fn a_torn_last_line_is_left_out() {
     let records = support::golden();
     let stored = golden_file();

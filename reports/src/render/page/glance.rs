@@ -124,7 +124,7 @@ fn faster(row: &Row, _: &Report) -> Answer {
     }
 }
 
-/// Of a layer alone neither energy nor memory is asked.
+/// Of a layer alone memory is not asked, nor energy where no counter was read.
 fn of_layer(row: &Row) -> Option<Answer> {
     row.summary.job.layer?;
     Some(Answer {
@@ -134,8 +134,35 @@ fn of_layer(row: &Row) -> Option<Answer> {
     })
 }
 
+/// What a multiplication takes, where counters were read: beside what it takes on the baseline, not as a ratio of it.
+fn energy_of_layer(row: &Row, report: &Report) -> Option<Answer> {
+    let microjoules = |row: &Row| {
+        let figure = row.summary.figure(|round| &round.multiply_uj).ok()?;
+        Some(format!("{} uJ", number(figure.median, 1)))
+    };
+    row.summary.job.layer?;
+    if row.summary.simulated {
+        return None;
+    }
+    let own = microjoules(row)?;
+    let below = match &row.comparison.multiply_speedup {
+        Against::Baseline { job, kernel, .. } => {
+            let mut rows = report.rows.iter();
+            let baseline = rows.find(|row| row.summary.job.id == *job);
+            let other = baseline.and_then(microjoules);
+            other.map(|other| format!("; {other} by {}", plain(kernel)))
+        }
+        _ => None,
+    };
+    Some(Answer {
+        of: of(row),
+        figure: own,
+        below: format!("a multiplication{}", below.unwrap_or_default()),
+    })
+}
+
 fn energy(row: &Row, report: &Report) -> Answer {
-    if let Some(answer) = of_layer(row) {
+    if let Some(answer) = energy_of_layer(row, report).or_else(|| of_layer(row)) {
         return answer;
     }
     let (figure, below) = match &row.comparison.energy_saved_percent {

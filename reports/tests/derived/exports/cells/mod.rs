@@ -202,7 +202,18 @@ fn every_cell_of_the_page_follows_from_the_record() {
     }
 }
 
-/// Every number of every cell, one digit wrong at a time: each is seen.
+/// The answer at the top about a layer alone.
+#[test]
+fn the_energy_of_a_multiplication_follows_from_the_record() {
+    let (page, run) = made(&STORED[4].read());
+    let ternary = run.jobs.iter().find(|job| !job.half).unwrap();
+    let energy = run.median(ternary, "multiply_uj").unwrap();
+    let (before, _) = page.split_once(" uJ</strong>").unwrap();
+    let shown = before.rsplit("<strong>").next().unwrap();
+    assert_eq!(Says::number(energy, 1).differs(shown), None);
+}
+
+/// A number of every table with a digit that is wrong.
 #[test]
 fn a_wrong_number_in_any_table_is_seen() {
     let (page, run) = made(&STORED[0].read());
