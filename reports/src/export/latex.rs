@@ -28,7 +28,7 @@ struct Shown {
     caption: &'static str,
 }
 
-const TABLES: [Shown; 4] = [
+const TABLES: [Shown; 5] = [
     Shown {
         figure: "prefill_tokens_per_second",
         against: "prefill_speedup",
@@ -51,6 +51,13 @@ const TABLES: [Shown; 4] = [
         caption: "Decode energy in J/token, in brackets what is saved of the half-precision kernel's",
     },
     Shown {
+        figure: "prefill_joules_per_token",
+        against: "prefill_energy_saved_percent",
+        unit: "\\,\\%",
+        label: "prefill-energy",
+        caption: "Prefill energy in J/token, in brackets what is saved of the half-precision kernel's",
+    },
+    Shown {
         figure: "multiply_us",
         against: "multiply_speedup",
         unit: "$\\times$",
@@ -60,10 +67,16 @@ const TABLES: [Shown; 4] = [
     },
 ];
 
+/// Makes a table as narrow as the line, where the package for it is loaded.
+const FIT: &str = "\\ifdefined\\resizebox\n  \
+     \\def\\bitbenchfit#1{\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{#1}}\n\\else\n  \
+     \\def\\bitbenchfit#1{#1}\n\\fi\n";
+
 fn make(report: &Report) -> String {
     let run = &report.run;
     let mut tex = format!(
-        "% bitbench {}, suite {}, started {}\n% needs \\usepackage{{booktabs}}\n",
+        "% bitbench {}, suite {}, started {}\n% needs \\usepackage{{booktabs}}; with \\usepackage{{graphicx}}, a table that is wider \
+         than the line is made to fit\n{FIT}",
         comment(&run.bitbench),
         comment(&run.suite.name),
         comment(&run.started_at)
@@ -111,11 +124,12 @@ fn table(report: &Report, layout: &Layout<'_>, shown: &Shown) -> Option<String> 
     });
     let heads: Vec<String> = heads.collect();
     let setting = &layout.setting;
+    let first = if setting.layer { "layer" } else { "model" };
     let below = below(report, figure, &marks);
     Some(format!(
         "\\begin{{table}}\n  \\centering\n  \\caption{{{}}}\n  \\label{{tab:bitbench-{}-{}-{}-{}}}\n  \
-         \\begin{{tabular}}{{lr{}}}\n    \\toprule\n    model & threads & {} \\\\\n    \\midrule\n{body}    \\bottomrule\n  \
-         \\end{{tabular}}\n  \\par\\smallskip\n  \\parbox{{\\linewidth}}{{\\footnotesize {below}}}\n\\end{{table}}\n",
+         \\bitbenchfit{{\\begin{{tabular}}{{lr{}}}\n    \\toprule\n    {first} & threads & {} \\\\\n    \\midrule\n{body}    \
+         \\bottomrule\n  \\end{{tabular}}}}\n  \\par\\smallskip\n  \\parbox{{\\linewidth}}{{\\footnotesize {below}}}\n\\end{{table}}\n",
         caption(report, setting, shown),
         shown.label,
         setting.prefill_tokens,
@@ -156,6 +170,8 @@ struct Marks {
     disturbed: bool,
     simulated: bool,
     ternarized: bool,
+    /// Whether a cell is empty.
+    unplanned: bool,
     /// Why there is no figure, with the rows that it is so for.
     missing: Vec<(String, Vec<String>)>,
     /// The largest spread of a figure, as a share of it.
@@ -206,6 +222,7 @@ fn cell(
     marks: &mut Marks,
 ) -> String {
     let Some(row) = row else {
+        marks.unplanned = true;
         return String::new();
     };
     let (value, spread, mark) = match (figure.cell)(row) {
@@ -284,6 +301,9 @@ fn below(report: &Report, figure: &Column, marks: &Marks) -> String {
     }
     if marks.ternarized {
         below.push("t: ternarized, speed only, quality destroyed.".to_owned());
+    }
+    if marks.unplanned {
+        below.push("An empty cell is a job that was not planned.".to_owned());
     }
     for (reason, names) in &marks.missing {
         let names = names.join("; ");
