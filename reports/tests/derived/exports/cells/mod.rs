@@ -4,6 +4,7 @@
 
 mod beside;
 mod figures;
+mod joined;
 mod page;
 mod plots;
 mod quoted;
