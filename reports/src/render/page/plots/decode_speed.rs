@@ -1,7 +1,7 @@
 //! Decode tokens/s of each row, as bars; of a layer alone, operations a second.
 
 use super::canvas::{Paint, Side, pixel, sheet};
-use super::{Drawing, Drawn, Plot, WIDTH, row_label, size};
+use super::{Drawing, Drawn, Plot, WIDTH, row_label, size, write_label};
 use crate::compare::rate;
 use crate::record::Precision;
 use crate::render::RenderError;
@@ -59,7 +59,7 @@ fn of_group(group: &Group<'_>) -> Result<Option<Drawing>, RenderError> {
         for (line, (label, figure, precision)) in (0..).zip(&bars) {
             let y = MARGIN + ROW * line + ROW / 2;
             let paint = Paint::series(usize::from(*precision == Precision::Half));
-            pen.text(Paint::INK, (FROM - 8, y), Side::Right, label, LONGEST_LABEL)?;
+            write_label(pen, (FROM - 8, y), label, LONGEST_LABEL)?;
             pen.bar(paint, (FROM, y - 9), (x(figure.median), y + 9))?;
             if figure.n > 1 {
                 pen.path(Paint::INK, 2, vec![(x(figure.min), y), (x(figure.max), y)])?;

@@ -60,10 +60,32 @@ const KEY_LINE: i32 = 20;
 
 /// A row in a plot of one model: `i2s-avx2, 2 threads`, with a star where it is ternarized.
 fn row_label(row: &Row) -> String {
+    let threads = count(row.summary.job.threads as usize, "thread");
+    format!("{}, {threads}", kernel_label(row))
+}
+
+/// The same where the number of threads is that of the whole plot.
+fn kernel_label(row: &Row) -> String {
     let job = &row.summary.job;
     let mark = if job.model.ternarized { "*" } else { "" };
-    let threads = count(job.threads as usize, "thread");
-    format!("{}{mark}, {threads}", plain(&job.kernel_and_head()))
+    format!("{}{mark}", plain(&job.kernel_and_head()))
+}
+
+/// Writes the label of a row, its end at a point. One that is too long for a line has its number of threads on a second.
+fn write_label(
+    pen: &Pen<'_>,
+    (x, y): (i32, i32),
+    label: &str,
+    longest: usize,
+) -> Result<(), RenderError> {
+    let two = label.rsplit_once(", ");
+    match two.filter(|_| label.chars().count() > longest) {
+        Some((kernel, threads)) => {
+            pen.text(Paint::INK, (x, y - 7), Side::Right, kernel, longest)?;
+            pen.text(Paint::SOFT, (x, y + 7), Side::Right, threads, longest)
+        }
+        None => pen.text(Paint::INK, (x, y), Side::Right, label, longest),
+    }
 }
 
 /// The kernels of a run, each once, in the order of its plan: the number of one is that of its colour in every plot.

@@ -2,7 +2,9 @@
 
 use super::axis::Axis;
 use super::canvas::{Paint, Side, sheet};
-use super::{Drawing, Drawn, Plot, WIDTH, kernels, key, key_height, paint_of, row_label, size};
+use super::{
+    Drawing, Drawn, Plot, WIDTH, kernel_label, kernels, key, key_height, paint_of, row_label, size,
+};
 use crate::columns::Row;
 use crate::record::{Phase, Precision};
 use crate::render::RenderError;
@@ -162,7 +164,7 @@ fn of_group(
         .iter()
         .map(|spot| {
             let round = spot.row.summary.job.precision == Precision::Ternary;
-            (row_label(spot.row), paint_of(&names, spot.row), round)
+            (kernel_label(spot.row), paint_of(&names, spot.row), round)
         })
         .collect();
     let height = bottom + 64 + key_height(entries.len());

@@ -2,7 +2,7 @@
 
 use super::axis::Axis;
 use super::canvas::{Paint, Side, sheet};
-use super::{Drawing, Drawn, Plot, WIDTH, kernels, paint_of, row_label, size};
+use super::{Drawing, Drawn, Plot, WIDTH, kernels, paint_of, row_label, size, write_label};
 use crate::columns::Row;
 use crate::record::Phase;
 use crate::render::RenderError;
@@ -129,7 +129,7 @@ fn of_group(
             let y = TOP + ROW * line + ROW / 2;
             let label = row_label(strip.row);
             let colour = paint(strip.row);
-            pen.text(Paint::INK, (LEFT - 8, y), Side::Right, &label, 28)?;
+            write_label(pen, (LEFT - 8, y), &label, 28)?;
             let median = number(strip.quartiles[1], 2);
             pen.text(Paint::SOFT, (RIGHT + 8, y), Side::Left, &median, 8)?;
             let rounds = strip
