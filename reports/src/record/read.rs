@@ -20,7 +20,7 @@ pub enum ReadError {
     },
     /// There is nothing of that name.
     #[error(
-        "{path} is not there; `bitbench run --suite x86-energy --out FOLDER` makes a results folder, and says where it lies"
+        "{path}: No such file or folder; `bitbench run --suite x86-energy --out FOLDER` makes a results folder"
     )]
     Absent {
         /// The folder or file.
