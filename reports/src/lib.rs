@@ -5,6 +5,7 @@
 //! [`disturbance`] says what touched them, [`compare`] joins each row to its baseline, [`columns`] says what a table shows,
 //! [`render`] shows it, and [`export`] has the formats of files, whose [`schema`] is published. [`design`] says in which order
 //! the rounds came. [`splice`] puts a table into another file.
+//! [`history`] keeps summary rows of many runs, by commit.
 //! [`roofline`] is apart: the limits of a machine, measured by a command of their own. So is [`modelled`]: energy that nobody
 //! measured, never in a report.
 #![forbid(unsafe_code)]
@@ -16,6 +17,7 @@ pub mod control;
 pub mod design;
 pub mod disturbance;
 pub mod export;
+pub mod history;
 pub mod judge;
 pub mod modelled;
 pub mod paired;

@@ -22,6 +22,7 @@ pub mod energy_model;
 pub mod explain;
 pub mod export;
 pub mod generate;
+pub mod history;
 pub mod list;
 pub mod logits;
 pub mod model;
@@ -85,6 +86,8 @@ pub enum Command {
     Schema(schema::Arguments),
     /// Hold stored runs of two builds against each other
     Compare(compare::Arguments),
+    /// Keep figures by commit, and show how they went
+    History(history::Arguments),
     /// Measure what this machine allows: read bandwidth and multiply-add peaks
     Roofline(roofline::Arguments),
     /// Find the fastest kernel and number of threads for a model on this machine
@@ -213,6 +216,7 @@ pub fn dispatch(cli: Cli) -> Result<Code, CommandError> {
         Command::Completions(arguments) => shell::completions(&arguments),
         Command::Man(arguments) => shell::man(&arguments),
         Command::Compare(arguments) => compare::compare(&arguments),
+        Command::History(arguments) => history::history(&arguments),
         Command::Roofline(arguments) => roofline::roofline(&arguments),
         Command::Tune(arguments) => tune::tune(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),

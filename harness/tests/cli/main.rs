@@ -15,6 +15,7 @@ mod folder;
 #[path = "../../../engine/tests/support/mod.rs"]
 mod gguf;
 mod help;
+mod history;
 mod hostile;
 mod layers;
 mod limits;

@@ -251,6 +251,11 @@ impl Running {
         String::from_utf8_lossy(&fs::read(&self.err).unwrap()).into_owned()
     }
 
+    /// What it has said on standard output so far.
+    pub(crate) fn printed(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.out).unwrap()).into_owned()
+    }
+
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         send(self.id(), signal);
     }

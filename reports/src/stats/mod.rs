@@ -5,6 +5,7 @@
 //! are asked.
 
 mod bootstrap;
+mod change_points;
 mod deviation;
 mod hodges_lehmann;
 mod holm;
@@ -16,6 +17,7 @@ mod trend;
 mod tukey;
 
 pub use bootstrap::{RESAMPLES, RatioOfMedians, ratio_of_medians};
+pub use change_points::{ChangePoint, MOST_VALUES, SHORTEST_SEGMENT, change_points};
 pub use deviation::{MAD_TO_SIGMA, mad};
 pub use hodges_lehmann::hodges_lehmann;
 pub use holm::holm;

@@ -3,6 +3,7 @@
 mod disturbance;
 mod exports;
 mod golden;
+mod history;
 mod layers;
 mod page;
 mod pairs;
