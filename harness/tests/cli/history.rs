@@ -127,6 +127,23 @@ fn runs_are_stored_shown_and_carried_over() {
         .expect(2)
         .says(&["peak memory"]);
 
+    bench.run("history plot --out page.html").expect(0);
+    bench
+        .run("history plot --out decode.svg --figure decode")
+        .expect(0);
+    bench
+        .run("history plot --out plot.png")
+        .expect(2)
+        .says(&[".svg"]);
+    let page = bench.read("page.html");
+    assert!(
+        page.contains("tiny/i2s-scalar/1, decode (tok/s)") && page.contains("No figure changed")
+    );
+    assert!(
+        !page.contains("http://") || !page.contains("src="),
+        "{page}"
+    );
+    assert!(bench.read("decode.svg").starts_with("<svg"));
     bench.run("history export lines.jsonl").expect(0);
     let ran = bench
         .run("history import lines.jsonl --file other.sqlite")

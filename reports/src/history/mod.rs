@@ -20,6 +20,7 @@ pub use rows::{ControlRow, FIGURES, Kept, Row, StoredRun, host_key, revision};
 pub use trend::{MINIMUM_CHANGE, Point, Trend, Wanted};
 
 use crate::record::{Host, Records};
+use crate::render::{self, RenderError};
 use crate::stats::quantile;
 use rows::{of_records, twelve_digits};
 use rusqlite::{
@@ -364,6 +365,22 @@ impl History {
         })?;
         found.collect()
     }
+}
+
+/// Trends as a page that fetches nothing, with a drawing for each machine and suite.
+///
+/// # Errors
+/// See [`RenderError`].
+pub fn page(trends: &[Trend]) -> Result<String, RenderError> {
+    render::history_page(trends)
+}
+
+/// Trends below each other in one SVG drawing.
+///
+/// # Errors
+/// See [`RenderError`].
+pub fn svg(trends: &[Trend]) -> Result<String, RenderError> {
+    render::history_svg(trends)
 }
 
 /// Stores a run with its rows, or replaces those of a run that has grown.

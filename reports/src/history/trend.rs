@@ -108,6 +108,22 @@ impl Point {
 }
 
 impl Trend {
+    /// Suite and machine in a line: what trends have in common that can be held against each other.
+    pub fn title(&self) -> String {
+        let short = |hash: &str| {
+            let digits = hash.strip_prefix("blake3:").unwrap_or(hash);
+            digits.chars().take(8).collect::<String>()
+        };
+        format!(
+            "suite {}{} ({}) on {} ({})",
+            self.suite,
+            if self.quick { ", quick" } else { "" },
+            short(&self.suite_hash),
+            self.host,
+            short(&self.host_key),
+        )
+    }
+
     /// The new value over the old one, and whether that is better.
     pub fn effect(&self, change: &ChangePoint) -> (f64, bool) {
         let ratio = change.after / change.before;

@@ -13,6 +13,7 @@ mod text;
 mod write;
 
 pub(crate) use layout::{Layout, Setting, Threads, layouts};
+pub(crate) use page::{history_page, history_svg};
 pub(crate) use table::energy_lines;
 pub use text::wrap;
 pub(crate) use text::{decimals, number, plain};

@@ -276,6 +276,31 @@ fn a_trend_has_one_value_a_commit_and_marks_what_changed() {
         let (ratio, better) = trend.effect(&trend.changes[0]);
         assert!((ratio - 0.8).abs() < 0.01 && !better);
     }
+    let page = page(&trends).unwrap();
+    for words in [
+        "decode: worse from 0000000011 on",
+        "-20.0 %",
+        "Example CPU 3000",
+    ] {
+        assert!(page.contains(words), "no {words}");
+    }
+    let drawing = svg(&trends).unwrap();
+    let drawing = roxmltree::Document::parse(&drawing).unwrap();
+    assert_eq!(drawing.root_element().tag_name().name(), "svg");
+    let mut evil = trends[0].clone();
+    evil.job = "</title><script>alert(1)</script>".to_owned();
+    evil.host = "<b onload=x>".to_owned();
+    evil.points[3].commit = Some("\"><script>".to_owned());
+    let evil = [evil];
+    for text in [
+        bitbench_reports::history::page(&evil).unwrap(),
+        svg(&evil).unwrap(),
+    ] {
+        assert!(
+            !text.contains("<script") && !text.contains("<b onload"),
+            "{text}"
+        );
+    }
     for nothing in [
         Wanted {
             job: Some("avx2*700M".to_owned()),

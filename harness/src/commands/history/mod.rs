@@ -2,6 +2,7 @@
 
 mod add;
 mod exchange;
+mod plot;
 mod show;
 
 use super::{Code, CommandError};
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   bitbench history add bitbench-results               store a run under the commit that measured it
   bitbench history show --job i2s-avx2
+  bitbench history plot --out history.html
   bitbench history export history.jsonl
 
 A history reports changes and never stops anything: `bitbench gate` decides. Many processes may add at a time.")]
@@ -29,6 +31,8 @@ enum Command {
     Add(add::Arguments),
     /// Print how each figure went, and where it changed
     Show(show::Arguments),
+    /// Draw how each figure went, as a page or a drawing
+    Plot(plot::Arguments),
     /// Write a history as lines of JSON
     Export(exchange::ExportArguments),
     /// Add what such lines have
@@ -75,6 +79,7 @@ pub fn history(arguments: &Arguments) -> Result<Code, CommandError> {
     match &arguments.command {
         Command::Add(arguments) => add::add(arguments),
         Command::Show(arguments) => show::show(arguments),
+        Command::Plot(arguments) => plot::plot(arguments),
         Command::Export(arguments) => exchange::export(arguments),
         Command::Import(arguments) => exchange::import(arguments),
     }

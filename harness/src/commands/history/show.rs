@@ -83,7 +83,7 @@ pub(super) fn show(arguments: &Arguments) -> Result<Code, CommandError> {
     let mut machine = String::new();
     let mut job = String::new();
     for trend in arguments.which.of(&arguments.file)? {
-        let of = machine_of(&trend);
+        let of = trend.title();
         if of != machine {
             if !machine.is_empty() {
                 say!("");
@@ -101,23 +101,6 @@ pub(super) fn show(arguments: &Arguments) -> Result<Code, CommandError> {
         }
     }
     Ok(Code::Done)
-}
-
-fn machine_of(trend: &Trend) -> String {
-    format!(
-        "suite {}{} ({}) on {} ({})",
-        trend.suite,
-        if trend.quick { ", quick" } else { "" },
-        short(&trend.suite_hash),
-        trend.host,
-        short(&trend.host_key),
-    )
-}
-
-/// The first eight digits of a hash.
-fn short(hash: &str) -> String {
-    let digits = hash.strip_prefix("blake3:").unwrap_or(hash);
-    digits.chars().take(8).collect()
 }
 
 fn lines_of(trend: &Trend) -> Vec<String> {

@@ -6,11 +6,14 @@ mod best;
 mod detail;
 mod glance;
 mod grid;
+mod history;
 mod joined;
 mod papers;
 mod plots;
 mod policy;
 mod validity;
+
+pub(crate) use history::{history_page, history_svg};
 
 use super::text::{command_line, plain};
 use super::{RenderError, table};

@@ -9,6 +9,7 @@ mod power;
 mod roofline;
 mod samples;
 mod scaling;
+pub(super) mod trend;
 
 use crate::columns::Row;
 use crate::record::Precision;
