@@ -10,6 +10,7 @@ pub mod chat;
 pub mod commands;
 pub mod counters;
 pub mod energy;
+pub mod gate;
 pub mod host;
 pub mod interrupt;
 pub mod journal;

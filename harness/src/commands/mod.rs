@@ -23,6 +23,7 @@ pub mod explain;
 pub mod export;
 pub mod generate;
 pub mod history;
+pub mod instructions;
 pub mod list;
 pub mod logits;
 pub mod model;
@@ -69,7 +70,7 @@ Start with:
 
 Exit codes: 0 done; 1 a job failed inside a finished run, or a kernel is not what it promises; 2 wrong usage or input; \
 3 a required energy source is absent; 4 internal error; 5 the machine is too noisy (`doctor --require quiet`); \
-130 interrupted.";
+6 a gate found a regression; 130 interrupted.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -88,6 +89,8 @@ pub enum Command {
     Compare(compare::Arguments),
     /// Keep figures by commit, and show how they went
     History(history::Arguments),
+    /// Count the instructions of a multiplication in two builds
+    Instructions(instructions::Arguments),
     /// Measure what this machine allows: read bandwidth and multiply-add peaks
     Roofline(roofline::Arguments),
     /// Find the fastest kernel and number of threads for a model on this machine
@@ -134,6 +137,8 @@ pub enum Code {
     Internal,
     /// The machine is too noisy to compare kernels, and quiet was required.
     Noisy,
+    /// A gate found a regression.
+    Regressed,
     /// The user stopped it.
     Interrupted,
 }
@@ -147,6 +152,7 @@ impl From<Code> for ExitCode {
             Code::NoEnergy => 3,
             Code::Internal => 4,
             Code::Noisy => 5,
+            Code::Regressed => 6,
             Code::Interrupted => 130,
         })
     }
@@ -217,6 +223,7 @@ pub fn dispatch(cli: Cli) -> Result<Code, CommandError> {
         Command::Man(arguments) => shell::man(&arguments),
         Command::Compare(arguments) => compare::compare(&arguments),
         Command::History(arguments) => history::history(&arguments),
+        Command::Instructions(arguments) => instructions::instructions(&arguments),
         Command::Roofline(arguments) => roofline::roofline(&arguments),
         Command::Tune(arguments) => tune::tune(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),

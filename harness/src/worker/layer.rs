@@ -6,6 +6,7 @@
 use super::burn::Burn;
 use super::protocol::{LoadedReply, Reply, WindowReply};
 use super::serve::{enough, nanoseconds};
+use crate::gate::instructions::ONE_COPY;
 use crate::host;
 use crate::suite::LayerShape;
 use bitbench_engine::activations::Activations;
@@ -36,6 +37,8 @@ pub(super) struct Layer {
     cpu: Cpu,
     pool: Pool,
     matrices: Vec<Box<dyn PackedMatrix>>,
+    /// Copies that a window is made for: those that are packed, unless one stands for all.
+    copies: usize,
     /// Activations, `[tokens][columns]`.
     x: Vec<f32>,
     activations: Activations,
@@ -84,9 +87,9 @@ impl Layer {
     ) -> Result<Layer, String> {
         let weights = LinearWeights::synthetic(shape.rows, shape.cols, seed);
         let pack = |_| (kernel.pack)(&weights, cpu).map_err(|e| e.to_string());
-        let matrices = (0..copies(shape, kernel))
-            .map(pack)
-            .collect::<Result<_, _>>()?;
+        let copies = copies(shape, kernel);
+        let packed = std::env::var_os(ONE_COPY).map_or(copies, |_| 1);
+        let matrices = (0..packed).map(pack).collect::<Result<_, _>>()?;
         let tokens = tokens.max(1) as usize;
         Ok(Layer {
             shape,
@@ -94,6 +97,7 @@ impl Layer {
             cpu: *cpu,
             pool,
             matrices,
+            copies,
             x: activations(tokens * shape.cols, seed),
             activations: Activations::new(kernel.family.preparation()),
             products: vec![0.0; tokens * shape.rows],
@@ -138,7 +142,7 @@ impl Layer {
     /// A window of multiplications. Equal work must give equal products.
     pub(super) fn window(&mut self, least_ns: u64, burn: Burn) -> Result<Reply, String> {
         let tokens = u32::try_from(self.x.len() / self.shape.cols).unwrap_or(u32::MAX);
-        let count = matrices_of_repetition(self.shape, tokens, self.matrices.len());
+        let count = matrices_of_repetition(self.shape, tokens, self.copies);
         let mut reply = WindowReply {
             matrices: u32::try_from(count).ok(),
             ..WindowReply::default()

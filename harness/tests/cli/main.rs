@@ -17,6 +17,7 @@ mod gguf;
 mod help;
 mod history;
 mod hostile;
+mod instructions;
 mod layers;
 mod limits;
 mod model;

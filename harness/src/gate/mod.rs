@@ -1,0 +1,3 @@
+//! Gates: whether a new build is worse than an old one.
+
+pub mod instructions;
