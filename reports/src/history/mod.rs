@@ -4,7 +4,7 @@
 //! that loses its power, loses no run that was called stored, and leaves no half of one. The record stays the only source of
 //! figures: everything here derives from one, in twelve digits, and `tables.sql` says what is where.
 //!
-//! A trend is one figure of one job of one suite on one machine ([`trend`]); what of it is a change is marked and reported, and
+//! A trend is one figure of one job of one suite on one machine ([`Trend`]); what of it is a change is marked and reported, and
 //! never stops anything.
 
 mod error;
