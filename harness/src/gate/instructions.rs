@@ -1,7 +1,7 @@
 //! A gate that no noise can reach: how many instructions one multiplication by a layer takes in two builds.
 //!
-//! A worker is asked for one window of multiplications, and another one for two; what the second ran more, over the
-//! multiplications of a window, is the count, free of start-up and packing. It is read from the PMU where there is one, else
+//! A worker is asked for one window of multiplications, and another one for four; what the second ran more, over the
+//! multiplications of its further windows, is the count, free of start-up and packing. It is read from the PMU where there is one, else
 //! from Valgrind's callgrind, which cannot run AVX-512. Counts see neither memory nor threads nor clocks: they stand beside
 //! times and never replace them.
 
@@ -27,8 +27,8 @@ pub const ONE_COPY: &str = "BITBENCH_ONE_COPY";
 
 /// Seed of weights and activations.
 const SEED: u64 = 1;
-/// Windows of the two counts.
-const WINDOWS: [usize; 2] = [1, 2];
+/// Windows of the two counts: several more, for what start-up takes differs by some thousand instructions.
+const WINDOWS: [u32; 2] = [1, 4];
 /// Longest time of one count.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Most bytes of replies and of a file of callgrind that are read.
@@ -281,7 +281,7 @@ fn by_pmu(build: &[String], kernel: &str, work: Work) -> Result<(u64, u32), NoCo
     Ok((after.count - before.count, multiplications(&reply)?))
 }
 
-/// Instructions that two windows took more than one, and the multiplications of a window.
+/// Instructions of a window, by what several took more than one, and its multiplications.
 fn by_callgrind(build: &[String], kernel: &str, work: Work) -> Result<(u64, u32), NoCount> {
     let scratch = Scratch::new().map_err(|e| NoCount::Failed(format!("no scratch folder: {e}")))?;
     let mut totals = Vec::new();
@@ -301,7 +301,7 @@ fn by_callgrind(build: &[String], kernel: &str, work: Work) -> Result<(u64, u32)
             }
         }
     }
-    let more = totals[1].saturating_sub(totals[0]);
+    let more = totals[1].saturating_sub(totals[0]) / u64::from(WINDOWS[1] - WINDOWS[0]);
     Ok((more, of_window.unwrap_or(0)))
 }
 
@@ -311,12 +311,12 @@ fn under_callgrind(
     build: &[String],
     kernel: &str,
     work: Work,
-    windows: usize,
+    windows: u32,
     scratch: &Path,
 ) -> Result<(u64, Vec<Reply>), NoCount> {
     let failed = |error: io::Error| NoCount::Failed(error.to_string());
     let mut requests = vec![Request::Hello, load(kernel, work)];
-    requests.extend(std::iter::repeat_n(MULTIPLY, windows));
+    requests.extend(std::iter::repeat_n(MULTIPLY, windows as usize));
     let lines: Result<Vec<String>, _> = requests.iter().map(serde_json::to_string).collect();
     let lines = lines.map_err(|e| NoCount::Failed(e.to_string()))?;
     let (input, output, errors) = (scratch.join("in"), scratch.join("out"), scratch.join("err"));
@@ -333,6 +333,8 @@ fn under_callgrind(
         .arg(format!("--callgrind-out-file={out_file}%p"))
         .args(build)
         .env(ONE_COPY, "1")
+        // Threads that generate and pack weights look for work while they wait, as often as chance has it.
+        .env("RAYON_NUM_THREADS", "1")
         .stdin(File::open(&input).map_err(failed)?)
         .stdout(File::create(&output).map_err(failed)?)
         .stderr(File::create(&errors).map_err(failed)?)
