@@ -109,6 +109,11 @@ impl Figure {
         reading: |round| &round.peak_bytes,
         slices: None,
     };
+    /// The most that the allocator had handed out.
+    pub(crate) const ALLOCATED: Figure = Figure {
+        reading: |round| &round.allocated_bytes,
+        slices: None,
+    };
     /// Gross energy of a decoded token.
     const DECODE_JOULES: Figure = Figure {
         reading: |round| &round.decode_energy.joules_per_token,
@@ -235,12 +240,26 @@ pub(crate) fn pairs(
     Ok(pairs)
 }
 
+/// Gross energy of a decoded token of two rows in the rounds that both have; nothing where the energy of either is no
+/// measurement, or not of the same counters.
+pub(crate) fn joules_pairs(row: &Summary, other: &Summary) -> Option<Result<Vec<Pair>, String>> {
+    comparable_energy(row, other, Figure::DECODE_JOULES).ok()?;
+    Some(pairs(row, other, Figure::DECODE_JOULES))
+}
+
 fn energy_saved(
     row: &Summary,
     baseline: &Summary,
     joules: Figure,
     seed: u64,
 ) -> Result<Paired, String> {
+    comparable_energy(row, baseline, joules)?;
+    let saved = |ratio: f64| (1.0 - ratio) * 100.0;
+    paired(row, baseline, joules, saved, seed)
+}
+
+/// Whether the energy of two rows can be held against each other.
+fn comparable_energy(row: &Summary, baseline: &Summary, joules: Figure) -> Result<(), String> {
     let (Some(own), Some(other)) = (&row.energy_basis, &baseline.energy_basis) else {
         // One of the two has no energy; its own reason is the best answer.
         row.figure(joules.reading)?;
@@ -252,6 +271,5 @@ fn energy_saved(
     if own != other {
         return Err("energy was read from other counters than the baseline's".to_owned());
     }
-    let saved = |ratio: f64| (1.0 - ratio) * 100.0;
-    paired(row, baseline, joules, saved, seed)
+    Ok(())
 }

@@ -73,9 +73,12 @@ impl Schedule {
     }
 }
 
-/// Whether two jobs are held against each other.
+/// Whether two jobs are held against each other. Where a gate has two builds, each kernel is held against itself alone: the fewer
+/// contenders, the closer in time are those of a pair.
 pub fn compete(a: &Job, b: &Job) -> bool {
-    a.model.name == b.model.name
+    let same_kernel = a.kernel == b.kernel || (a.build.is_none() && b.build.is_none());
+    same_kernel
+        && a.model.name == b.model.name
         && a.head == b.head
         && a.threads == b.threads
         && a.prefill_tokens == b.prefill_tokens

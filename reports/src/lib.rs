@@ -6,6 +6,7 @@
 //! [`render`] shows it, and [`export`] has the formats of files, whose [`schema`] is published. [`design`] says in which order
 //! the rounds came. [`splice`] puts a table into another file.
 //! [`history`] keeps summary rows of many runs, by commit.
+//! [`gate`] holds two builds against each other, each round a process of both; [`versus`] stored runs of two builds.
 //! [`roofline`] is apart: the limits of a machine, measured by a command of their own. So is [`modelled`]: energy that nobody
 //! measured, never in a report.
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@ pub mod control;
 pub mod design;
 pub mod disturbance;
 pub mod export;
+pub mod gate;
 pub mod history;
 pub mod judge;
 pub mod modelled;

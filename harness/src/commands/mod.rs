@@ -21,6 +21,7 @@ mod energy;
 pub mod energy_model;
 pub mod explain;
 pub mod export;
+pub mod gate;
 pub mod generate;
 pub mod history;
 pub mod instructions;
@@ -70,7 +71,8 @@ Start with:
 
 Exit codes: 0 done; 1 a job failed inside a finished run, or a kernel is not what it promises; 2 wrong usage or input; \
 3 a required energy source is absent; 4 internal error; 5 the machine is too noisy (`doctor --require quiet`); \
-6 a gate found a regression; 130 interrupted.";
+of a gate: 6 REGRESSED, 7 INCONCLUSIVE, 8 CONTAMINATED, 9 INCORRECT; \
+130 interrupted.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -91,6 +93,8 @@ pub enum Command {
     History(history::Arguments),
     /// Count the instructions of a multiplication in two builds
     Instructions(instructions::Arguments),
+    /// Say whether a new build is slower or bigger than the one before, for CI
+    Gate(gate::Arguments),
     /// Measure what this machine allows: read bandwidth and multiply-add peaks
     Roofline(roofline::Arguments),
     /// Find the fastest kernel and number of threads for a model on this machine
@@ -139,6 +143,12 @@ pub enum Code {
     Noisy,
     /// A gate found a regression.
     Regressed,
+    /// A gate cannot tell.
+    Inconclusive,
+    /// A gate saw a build differ from itself.
+    Contaminated,
+    /// A gate's builds compute different things.
+    Incorrect,
     /// The user stopped it.
     Interrupted,
 }
@@ -153,6 +163,9 @@ impl From<Code> for ExitCode {
             Code::Internal => 4,
             Code::Noisy => 5,
             Code::Regressed => 6,
+            Code::Inconclusive => 7,
+            Code::Contaminated => 8,
+            Code::Incorrect => 9,
             Code::Interrupted => 130,
         })
     }
@@ -224,6 +237,7 @@ pub fn dispatch(cli: Cli) -> Result<Code, CommandError> {
         Command::Compare(arguments) => compare::compare(&arguments),
         Command::History(arguments) => history::history(&arguments),
         Command::Instructions(arguments) => instructions::instructions(&arguments),
+        Command::Gate(arguments) => gate::gate(&arguments),
         Command::Roofline(arguments) => roofline::roofline(&arguments),
         Command::Tune(arguments) => tune::tune(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),

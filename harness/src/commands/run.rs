@@ -9,11 +9,11 @@ use crate::journal::{Done, Journal, JournalError};
 use crate::plan::{self, Choices, ControlChoice, Machine, Plan};
 use crate::progress::{self, Progress, minutes, plain};
 use crate::runner::{Ended, Runner};
-use crate::suite::{self, Threads};
+use crate::suite::{self, LoadedSuite, Threads};
 use anyhow::{Context, anyhow};
 use bitbench_engine::cpu::Cpu;
 use bitbench_reports::record::{
-    Budget, Design, End, EnergySourceInfo, Record, Records, Resumed, Run, SCHEMA, SuiteInfo,
+    Budget, Design, End, EnergySourceInfo, Host, Record, Records, Resumed, Run, SCHEMA, SuiteInfo,
 };
 use bitbench_reports::render;
 use bitbench_reports::report::Report;
@@ -99,6 +99,42 @@ pub struct Arguments {
     list: bool,
 }
 
+impl Arguments {
+    /// A run of a suite that a gate holds against a stored one.
+    pub(super) fn of_gate(
+        suite: &str,
+        (model, kernel, head): (&[String], &[String], &[String]),
+        (threads, batch): (&[Threads], &[u32]),
+        no_pin: bool,
+        out: &Path,
+        energy: &EnergyArguments,
+    ) -> Arguments {
+        Arguments {
+            suite: suite.to_owned(),
+            model: model.to_vec(),
+            ternarize: false,
+            kernel: kernel.to_vec(),
+            head: head.to_vec(),
+            threads: threads.to_vec(),
+            batch: batch.to_vec(),
+            tuned: None,
+            quick: false,
+            slice: None,
+            no_pin,
+            cold_start: false,
+            time_budget: None,
+            target_precision: None,
+            no_control: false,
+            control: false,
+            slow_down_control: None,
+            out: Some(out.to_owned()),
+            resume: false,
+            energy: energy.clone(),
+            list: false,
+        }
+    }
+}
+
 /// Measures a suite.
 ///
 /// # Errors
@@ -152,27 +188,8 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
         time_s: arguments.time_budget,
         target_precision_percent: arguments.target_precision,
     };
-    let planned = Run {
-        schema: SCHEMA,
-        started_at: now.to_string(),
-        bitbench: crate::VERSION.to_owned(),
-        command: std::env::args_os()
-            .map(|argument| argument.to_string_lossy().into_owned())
-            .collect(),
-        suite: SuiteInfo {
-            name: loaded.name.clone(),
-            about: loaded.suite.about.trim().to_owned(),
-            hash: loaded.hash.clone(),
-            quick: arguments.quick,
-            leads: loaded.suite.leads,
-        },
-        seed: seed(),
-        budget: (budget != Budget::default()).then_some(budget),
-        design: Some(Design::MirroredRows),
-        host,
-        energy: energy.clone(),
-        jobs: plan.jobs.iter().map(|j| j.job.clone()).collect(),
-    };
+    let mut planned = header(&loaded, arguments.quick, &plan, &energy, host, now);
+    planned.budget = (budget != Budget::default()).then_some(budget);
     let (mut journal, done, seed) = open_journal(&folder, planned, arguments.resume)?;
     interrupt::listen()
         .context("cannot listen for Ctrl-C")
@@ -226,6 +243,39 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
     Ok(if failed { Code::JobFailed } else { Code::Done })
 }
 
+/// The first line of the record of a run that starts now, with what every run has.
+pub(super) fn header(
+    loaded: &LoadedSuite,
+    quick: bool,
+    plan: &Plan,
+    energy: &EnergySourceInfo,
+    host: Host,
+    now: jiff::Timestamp,
+) -> Run {
+    Run {
+        schema: SCHEMA,
+        started_at: now.to_string(),
+        bitbench: crate::VERSION.to_owned(),
+        command: std::env::args_os()
+            .map(|argument| argument.to_string_lossy().into_owned())
+            .collect(),
+        suite: SuiteInfo {
+            name: loaded.name.clone(),
+            about: loaded.suite.about.trim().to_owned(),
+            hash: loaded.hash.clone(),
+            quick,
+            leads: loaded.suite.leads,
+        },
+        seed: seed(),
+        budget: None,
+        design: Some(Design::MirroredRows),
+        gate: None,
+        host,
+        energy: energy.clone(),
+        jobs: plan.jobs.iter().map(|j| j.job.clone()).collect(),
+    }
+}
+
 fn control(arguments: &Arguments) -> ControlChoice {
     match arguments.slow_down_control {
         _ if arguments.no_control => ControlChoice::Never,
@@ -235,7 +285,7 @@ fn control(arguments: &Arguments) -> ControlChoice {
 }
 
 /// A time such as `90s` or `5m`, in seconds.
-fn seconds(text: &str) -> Result<f64, String> {
+pub(super) fn seconds(text: &str) -> Result<f64, String> {
     let duration: jiff::SignedDuration = text
         .parse()
         .map_err(|_| "not a time such as 90s or 5m".to_owned())?;
@@ -334,12 +384,12 @@ fn no_room(error: &std::io::Error) -> bool {
 }
 
 /// Folder for the logits of checks, beside the results; gone when the run ends.
-struct Scratch {
-    path: PathBuf,
+pub(super) struct Scratch {
+    pub(super) path: PathBuf,
 }
 
 impl Scratch {
-    fn create(folder: &Path) -> Result<Scratch, CommandError> {
+    pub(super) fn create(folder: &Path) -> Result<Scratch, CommandError> {
         let path = folder.join(".check");
         std::fs::create_dir_all(&path)
             .with_context(|| format!("cannot create {}", path.display()))
@@ -356,28 +406,26 @@ impl Drop for Scratch {
 }
 
 fn worker_command() -> Result<Vec<String>, CommandError> {
-    let engine = suite::load_engine("bitbench").map_err(CommandError::usage)?;
     let binary = std::env::current_exe()
         .context("cannot find the running binary")
         .map_err(CommandError::internal)?;
-    let binary = binary.into_os_string().into_string();
-    let binary = binary.map_err(|_| {
-        CommandError::internal(anyhow!("the path of the running binary is not UTF-8"))
-    })?;
-    Ok(engine
-        .run
-        .into_iter()
-        .map(|part| {
-            if part == "{bitbench}" {
-                binary.clone()
-            } else {
-                part
-            }
-        })
-        .collect())
+    worker_of(&binary)
 }
 
-fn rounds_of(plan: &Plan) -> u64 {
+/// The command of a worker of a bitbench binary.
+pub(super) fn worker_of(binary: &Path) -> Result<Vec<String>, CommandError> {
+    let engine = suite::load_engine("bitbench").map_err(CommandError::usage)?;
+    let binary = binary.to_str().ok_or_else(|| {
+        CommandError::internal(anyhow!("the path {} is not UTF-8", binary.display()))
+    })?;
+    let part = |part: String| match part.as_str() {
+        "{bitbench}" => binary.to_owned(),
+        _ => part,
+    };
+    Ok(engine.run.into_iter().map(part).collect())
+}
+
+pub(super) fn rounds_of(plan: &Plan) -> u64 {
     plan.jobs
         .iter()
         .filter(|j| j.skip.is_none())

@@ -38,6 +38,15 @@ pub(super) fn control(jobs: &[PlannedJob]) -> Option<PlannedJob> {
     Some(again(twin))
 }
 
+/// A control of the job that takes longest among those that take no more than one does on average.
+pub(super) fn middle(jobs: &[PlannedJob]) -> Option<PlannedJob> {
+    let mut runs: Vec<&PlannedJob> = jobs.iter().filter(|j| j.skip.is_none()).collect();
+    let mean = runs.iter().map(|j| seconds(j)).sum::<f64>() / runs.len().max(1) as f64;
+    runs.sort_by(|a, b| seconds(a).total_cmp(&seconds(b)));
+    let affordable = runs.iter().rev().find(|job| seconds(job) <= mean);
+    affordable.or(runs.first()).map(|twin| again(twin))
+}
+
 /// A control of the first job that runs, whatever there is to compare.
 pub(super) fn forced(jobs: &[PlannedJob], slowed_percent: Option<f64>) -> Option<PlannedJob> {
     let mut control = again(jobs.iter().find(|j| j.skip.is_none())?);

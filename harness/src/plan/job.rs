@@ -83,6 +83,7 @@ pub(super) fn plan_job(
             ternarized: weights.ternarized,
         },
         layer: None,
+        build: None,
         engine: EngineInfo {
             name: "bitbench".to_owned(),
             version: crate::VERSION.to_owned(),

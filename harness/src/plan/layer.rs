@@ -86,6 +86,7 @@ impl Wanted<'_> {
                     rows: rows as u64,
                     columns: cols as u64,
                 }),
+                build: None,
                 engine: EngineInfo {
                     name: "bitbench".to_owned(),
                     version: crate::VERSION.to_owned(),

@@ -1,5 +1,6 @@
 //! Suite times host gives jobs: what will be measured, what will not and why, and how long it will take.
 
+mod builds;
 mod control;
 mod job;
 mod layer;
@@ -7,6 +8,7 @@ mod select;
 mod slices;
 mod subject;
 
+pub use builds::{among, two_builds};
 pub use job::{WEIGHTS_SEED, positions};
 pub use subject::model_config;
 
@@ -109,6 +111,8 @@ pub struct Plan {
     pub cores: Vec<Core>,
     /// Whether files are read from their disk once before the rounds of a job.
     pub cold_start: bool,
+    /// Whether each process measures the limits of the machine too: read bandwidth and compute peak.
+    pub yardsticks: bool,
     /// Predicted time of the whole run.
     pub predicted_s: f64,
     /// What was decided about model files that they do not say themselves, each with the model as it was asked for.
@@ -334,6 +338,7 @@ pub fn expand(
         requests,
         cores,
         cold_start: choices.cold_start,
+        yardsticks: true,
         predicted_s,
         jobs,
         notes,

@@ -127,24 +127,8 @@ impl Runner<'_> {
     /// What is measured after the windows that count: what the machine draws anyway, its limits, memory.
     pub(super) fn finish(&mut self, contender: &mut Contender<'_>) -> Result<(), Stop> {
         self.idle(contender)?;
-        let least_ns = (nanoseconds(self.plan.window_s) / 4).max(100_000_000);
-        // The yardsticks of this round: bandwidth of these machines comes and goes by the minute.
-        let read = Work {
-            phase: Phase::ReadBandwidth,
-            tokens: 0,
-            request: Request::ReadBandwidth { least_ns },
-        };
-        self.measure(contender, &read, None)?;
-        let peak = Work {
-            phase: Phase::ComputePeak,
-            tokens: 0,
-            request: Request::ComputePeak { least_ns },
-        };
-        match self.try_window(contender, &peak.request) {
-            Ok(window) => self.record(contender, &peak, None, window?)?,
-            // No yardstick is no fault of the job; what rests on it is missing from the report.
-            Err(WorkerError::Refused(_)) => {}
-            Err(error) => return Err(error.into()),
+        if self.plan.yardsticks {
+            self.yardsticks(contender)?;
         }
         let allocated_peak_bytes = match contender.ask(&Request::Allocated) {
             Ok(Reply::Allocated { peak_bytes }) => Some(peak_bytes),
@@ -163,6 +147,29 @@ impl Runner<'_> {
                 allocated_peak_bytes,
             }))
             .map_err(|error| Stop::Cut(Cut::Journal(error)))
+    }
+
+    /// The limits of the machine in this round: bandwidth of these machines comes and goes by the minute.
+    fn yardsticks(&mut self, contender: &mut Contender<'_>) -> Result<(), Stop> {
+        let least_ns = (nanoseconds(self.plan.window_s) / 4).max(100_000_000);
+        let read = Work {
+            phase: Phase::ReadBandwidth,
+            tokens: 0,
+            request: Request::ReadBandwidth { least_ns },
+        };
+        self.measure(contender, &read, None)?;
+        let peak = Work {
+            phase: Phase::ComputePeak,
+            tokens: 0,
+            request: Request::ComputePeak { least_ns },
+        };
+        match self.try_window(contender, &peak.request) {
+            Ok(window) => self.record(contender, &peak, None, window?)?,
+            // No yardstick is no fault of the job; what rests on it is missing from the report.
+            Err(WorkerError::Refused(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
     }
 
     /// Starts a worker that is to be measured, and records what it loaded.

@@ -10,6 +10,7 @@ mod team;
 mod warm_up;
 mod windows;
 
+use crate::interrupt;
 use crate::journal::{Done, Journal, JournalError};
 use crate::meter::Meter;
 use crate::plan::{Plan, PlannedJob, positions};
@@ -18,7 +19,7 @@ use crate::roots::Roots;
 use crate::worker::{LoadedReply, Process, Reply, Request, WorkerError};
 use answers::ReferenceKey;
 use bitbench_reports::design::{ROUNDS_OF_BLOCK, Schedule};
-use bitbench_reports::record::{Budget, JobOutcome, Outcome, Place, Record};
+use bitbench_reports::record::{Budget, Build, JobOutcome, Outcome, Place, Record};
 pub use budget::Ended;
 use budget::{Judgement, Pace};
 use places::Places;
@@ -27,6 +28,9 @@ use rand_pcg::rand_core::Rng;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
+/// The environment of a process is longer than it need be by less than this, in bytes: a page.
+const LARGEST_PADDING: u64 = 4096;
 
 /// Everything a run needs.
 pub struct Runner<'a> {
@@ -40,6 +44,8 @@ pub struct Runner<'a> {
     pub meter: &'a mut Meter,
     /// Command of a worker.
     pub command: Vec<String>,
+    /// Commands of the workers of a gate, in the place of that.
+    pub builds: Option<Builds>,
     /// Seed of the order.
     pub seed: u64,
     /// When enough was measured, beside the plan.
@@ -60,6 +66,17 @@ pub struct Runner<'a> {
     start: Instant,
 }
 
+/// Commands of the workers of two builds.
+#[derive(Debug, Clone)]
+pub struct Builds {
+    /// The base build.
+    pub base: Vec<String>,
+    /// The same build under another path, for its control.
+    pub base_again: Vec<String>,
+    /// The new build.
+    pub new: Vec<String>,
+}
+
 /// What a worker is to load of a model, and where it is to run.
 struct What<'a> {
     kernel: &'a str,
@@ -69,6 +86,17 @@ struct What<'a> {
     threads: u32,
     /// A CPU for each thread; empty to leave them to the system.
     cpus: &'a [u32],
+}
+
+/// What came of asking every job for its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answers {
+    /// All of them are right.
+    Right,
+    /// Some are not: the id of each job, and what is wrong with it.
+    Wrong(Vec<(String, String)>),
+    /// The user asked to stop.
+    Interrupted,
 }
 
 /// Why a round gave no figure, or why the run cannot go on.
@@ -124,6 +152,7 @@ impl<'a> Runner<'a> {
             done,
             meter,
             command,
+            builds: None,
             seed,
             budget: Budget::default(),
             scratch,
@@ -189,6 +218,47 @@ impl<'a> Runner<'a> {
         Ok(Ended::Complete)
     }
 
+    /// Has every job that is to be measured show that it computes the right thing, and measures nothing. Gives what is wrong,
+    /// each with the id of its job.
+    ///
+    /// # Errors
+    /// If the answers cannot be written.
+    pub fn answers(&mut self) -> Result<Answers, JournalError> {
+        let plan = self.plan;
+        let mut wrong = Vec::new();
+        let due = plan.jobs.iter().filter(|planned| planned.skip.is_none());
+        for planned in due.filter(|planned| planned.job.control_of.is_none()) {
+            if interrupt::requested() {
+                return Ok(Answers::Interrupted);
+            }
+            match self.shows_answer(planned) {
+                Ok(()) => {}
+                Err(Stop::Failed(reason)) => wrong.push((planned.job.id.clone(), reason)),
+                Err(Stop::Cut(Cut::Interrupted)) => return Ok(Answers::Interrupted),
+                Err(Stop::Cut(Cut::Journal(error))) => return Err(error),
+            }
+        }
+        Ok(match wrong.is_empty() {
+            true => Answers::Right,
+            false => Answers::Wrong(wrong),
+        })
+    }
+
+    fn shows_answer(&mut self, planned: &PlannedJob) -> Result<(), Stop> {
+        let limit = contender::limit_of(planned);
+        self.reference(planned, limit)?;
+        let what = What {
+            kernel: &planned.job.kernel,
+            head: &planned.job.head,
+            portable_head: false,
+            threads: planned.job.threads,
+            cpus: &[],
+        };
+        let (mut worker, _) = self.start_worker(planned, &what, limit, |_| {})?;
+        let answer = self.answer(&mut worker, planned, limit)?;
+        self.compare(planned, &answer)
+    }
+
     fn next_process(&mut self) -> u32 {
         let process = self.done.next_process;
         self.done.next_process += 1;
@@ -205,6 +275,25 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
+    /// The worker that a job is measured with.
+    fn command_of(&self, planned: &PlannedJob, what: &What<'_>) -> &[String] {
+        match (&self.builds, planned.job.build) {
+            (Some(builds), _) if what.portable_head => &builds.base,
+            (Some(builds), Some(Build::New)) => &builds.new,
+            (Some(builds), _) if planned.job.control_of.is_some() => &builds.base_again,
+            (Some(builds), _) => &builds.base,
+            (None, _) => &self.command,
+        }
+    }
+
+    /// Bytes that the environment of the next process is made longer by, drawn from the seed of the run: two processes of a
+    /// build do not have their stacks in the same place, so that no build is faster for where its own happens to be.
+    fn padding(&self) -> usize {
+        let stream = u128::from(self.seed) << 64 | u128::from(self.done.next_process) << 1 | 1;
+        let drawn = Pcg64Mcg::new(stream).next_u64() % LARGEST_PADDING;
+        usize::try_from(drawn).unwrap_or(0)
+    }
+
     /// Starts a worker and has it load its weights.
     fn start_worker(
         &mut self,
@@ -215,9 +304,12 @@ impl<'a> Runner<'a> {
     ) -> Result<(Process, LoadedReply), Stop> {
         // A worker inherits the CPUs of the harness, and needs all of them to load.
         self.places.spread();
-        let mut worker = Process::start(&self.command)?;
+        let mut worker = Process::start_padded(self.command_of(planned, what), self.padding())?;
         let (name, version) = worker.engine();
-        if (name, version) != (&*planned.job.engine.name, &*planned.job.engine.version) {
+        let engine = &planned.job.engine;
+        // The reference of a gate is that of the base build, whoever is held against it.
+        let of_base = what.portable_head && self.builds.is_some();
+        if !of_base && (name, version) != (&*engine.name, &*engine.version) {
             return Err(Stop::Failed(format!(
                 "the worker is {name} {version}, not the engine of the plan"
             )));

@@ -96,7 +96,7 @@ fn find_plain(name: &str) -> Result<Option<EmbeddedFile>, SuiteError> {
     }))
 }
 
-fn read(name: String, path: PathBuf) -> Result<EmbeddedFile, SuiteError> {
+pub(super) fn read(name: String, path: PathBuf) -> Result<EmbeddedFile, SuiteError> {
     let io = |source| SuiteError::Io {
         path: path.clone(),
         source,

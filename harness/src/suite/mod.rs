@@ -11,10 +11,10 @@ pub use layers::{LARGEST_TOKENS, LayerShape, layer_shape};
 pub use models::{Shape, ShapeError, find_shape, load_shapes};
 
 use bitbench_engine::heads::{self, HEADS};
-use bitbench_reports::record::Topic;
+use bitbench_reports::record::{GatePolicy, Topic};
 use serde::Deserialize;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A suite file. Unknown keys are errors.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -62,6 +62,9 @@ pub struct Suite {
     /// Which columns a terminal shows first; those of speed where it is left out.
     #[serde(default)]
     pub leads: Option<Topic>,
+    /// What `bitbench gate` calls a regression; what it calls one anywhere where it is left out.
+    #[serde(default)]
+    pub gate: Option<GatePolicy>,
     /// What `--quick` changes.
     pub quick: Quick,
 }
@@ -222,6 +225,19 @@ pub fn load(name: &str) -> Result<LoadedSuite, SuiteError> {
     })
 }
 
+/// Reads what a gate calls a regression from a file of its own: the keys of `[gate]`, without that line.
+///
+/// # Errors
+/// See [`SuiteError`].
+pub fn load_policy(path: &Path) -> Result<GatePolicy, SuiteError> {
+    let EmbeddedFile { origin, text, .. } = embedded::read(String::new(), path.to_owned())?;
+    let policy: GatePolicy = toml::from_str(&text).map_err(|e| SuiteError::parse(&origin, &e))?;
+    match policy.check() {
+        Ok(()) => Ok(policy),
+        Err(message) => Err(SuiteError::Value { origin, message }),
+    }
+}
+
 fn parse(file: &EmbeddedFile) -> Result<Suite, SuiteError> {
     let suite: Suite =
         toml::from_str(&file.text).map_err(|e| SuiteError::parse(&file.origin, &e))?;
@@ -261,6 +277,11 @@ fn check(suite: &Suite) -> Result<(), String> {
     seconds("energy_window_s", suite.energy_window_s)?;
     seconds("idle_s", suite.idle_s)?;
     check_slice(suite.slice_s)?;
+    if let Some(policy) = &suite.gate {
+        policy
+            .check()
+            .map_err(|message| format!("[gate]: {message}"))?;
+    }
     seconds("round_limit_s", suite.round_limit_s)?;
     seconds("quick.window_s", suite.quick.window_s)?;
     seconds("quick.energy_window_s", suite.quick.energy_window_s)?;

@@ -27,6 +27,14 @@ impl Burn {
     }
 }
 
+/// How many percent of its time this kernel is to waste, by `BITBENCH_SLOW_KERNEL`: its name, a colon and that number.
+#[cfg(feature = "slow-kernel")]
+pub(super) fn of_kernel(kernel: &str) -> Option<f64> {
+    let asked = std::env::var("BITBENCH_SLOW_KERNEL").ok()?;
+    let (name, percent) = asked.split_once(':')?;
+    (name == kernel).then(|| percent.parse().ok()).flatten()
+}
+
 impl Watched {
     /// The work ends: spins for that share of it. What counts is the processor time of this thread, not the time on the wall,
     /// which on a busy machine is mostly that of others, and to waste a share of theirs would cost far more than was asked for.

@@ -67,6 +67,15 @@ impl Process {
     /// # Errors
     /// See [`WorkerError`].
     pub fn start(command: &[String]) -> Result<Process, WorkerError> {
+        Process::start_padded(command, 0)
+    }
+
+    /// The same with so many bytes of environment that mean nothing. They move the stack of the process, whose place alone can
+    /// make a loop faster or slower (Mytkowicz et al., "Producing wrong data without doing anything obviously wrong!", 2009).
+    ///
+    /// # Errors
+    /// See [`WorkerError`].
+    pub fn start_padded(command: &[String], padding: usize) -> Result<Process, WorkerError> {
         let start_error = |source| WorkerError::Start {
             command: command.join(" "),
             source,
@@ -77,6 +86,7 @@ impl Process {
         // A group of its own, so that Ctrl-C on the terminal reaches the harness alone, which then ends the worker.
         let mut child = Command::new(program)
             .args(arguments)
+            .env("BITBENCH_PADDING", "x".repeat(padding))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

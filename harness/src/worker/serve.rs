@@ -93,6 +93,8 @@ impl Worker {
                 cpus,
                 burn_percent,
             } => {
+                #[cfg(feature = "slow-kernel")]
+                let burn_percent = burn_percent.or_else(|| super::burn::of_kernel(&kernel));
                 self.burn = Burn::percent(burn_percent.unwrap_or(0.0));
                 let choice =
                     heads::find(&head).ok_or_else(|| format!("there is no head `{head}`"))?;

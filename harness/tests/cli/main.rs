@@ -12,6 +12,7 @@ mod doctor;
 mod energy;
 mod export;
 mod folder;
+mod gate;
 #[path = "../../../engine/tests/support/mod.rs"]
 mod gguf;
 mod help;

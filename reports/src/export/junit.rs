@@ -153,7 +153,7 @@ fn push_outcome(xml: &mut String, element: &str, reason: &str) {
 }
 
 /// Text without meaning to XML, and without the characters that XML does not have.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in plain(text).chars() {
         match c {

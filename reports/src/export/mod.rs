@@ -15,6 +15,8 @@ mod markdown;
 mod samples;
 mod sqlite;
 
+pub(crate) use junit::escaped as xml_escaped;
+
 pub use json::{Document, FORMAT_NUMBER};
 
 /// One format of a file.

@@ -5,6 +5,7 @@
 
 mod counters;
 mod energy;
+mod gate;
 mod host;
 mod read;
 mod shape;
@@ -15,6 +16,7 @@ pub use energy::{
     DomainEnergy, DomainInfo, DomainKind, Energy, EnergySourceInfo, MeasuredMicrojoules,
     Provenance, WindowEnergy,
 };
+pub use gate::{Build, BuildInfo, GateInfo, GatePolicy, MOST_GATE_ROUNDS, NoiseFloor, Stage};
 pub use host::{
     CacheInfo, CoreKind, Hardware, Host, Limits, MemoryNode, Moment, Settings, alike, unlike,
 };
@@ -81,6 +83,9 @@ pub struct Run {
     /// How the order follows from the seed; absent before format 4, when each round was a shuffle of all jobs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub design: Option<Design>,
+    /// Of a run of a gate: which builds it holds against each other, and by what policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateInfo>,
     /// The machine.
     pub host: Host,
     /// The energy source, or why there is none.
@@ -157,6 +162,9 @@ pub struct Job {
     /// The shape of the layer where one linear layer is measured alone, [`Job::batch`] tokens at a time, and not a network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<Layer>,
+    /// Which build of the engine, where a gate holds two against each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<Build>,
     /// The engine that runs it.
     pub engine: EngineInfo,
     /// Kernel variant of the linear layers, such as `i2s-avx2`.
@@ -205,13 +213,17 @@ impl Job {
         }
     }
 
-    /// The kernel, and the head where it is not in half precision: `i2s-avx2`, `i2s-avx2 + screened`.
+    /// The kernel, the head where it is not in half precision, and the build where there are two: `i2s-avx2`,
+    /// `i2s-avx2 + screened`, `i2s-avx2, new build`.
     pub fn kernel_and_head(&self) -> String {
-        if self.head == half_precision_head() {
-            self.kernel.clone()
-        } else {
-            format!("{} + {}", self.kernel, self.head)
+        let mut text = self.kernel.clone();
+        if self.head != half_precision_head() {
+            text.push_str(&format!(" + {}", self.head));
         }
+        if let Some(build) = self.build {
+            text.push_str(&format!(", {} build", build.word()));
+        }
+        text
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod disturbance;
 mod exports;
+mod gate;
 mod golden;
 mod history;
 mod layers;

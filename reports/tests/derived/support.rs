@@ -32,6 +32,7 @@ pub(crate) fn job(model: &ModelInfo, kernel: &str, threads: u32) -> Job {
             ..model.clone()
         },
         layer: None,
+        build: None,
         engine: EngineInfo {
             name: "bitbench".to_owned(),
             version: "0.1.0".to_owned(),
@@ -130,6 +131,7 @@ pub(crate) fn run(energy: EnergySourceInfo) -> Run {
         seed: 42,
         budget: None,
         design: None,
+        gate: None,
         host: Host {
             cpu: Some("Example CPU 3000".to_owned()),
             arch: "x86_64".to_owned(),

@@ -1,7 +1,9 @@
 //! Coverage of the interval and false positives of the paired test on made-up machines, with fixed seeds.
 
 use bitbench_reports::design::row;
+use bitbench_reports::gate::{Decision, Evidence, alpha_of_look};
 use bitbench_reports::judge::{ALPHA, MINIMUM_EFFECT};
+use bitbench_reports::record::GatePolicy;
 use bitbench_reports::stats::*;
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::Rng;
@@ -209,5 +211,79 @@ fn one_after_the_other_is_fooled_by_every_drift() {
             "none" => assert!(false_alarms < 0.05 + TOLERANCE, "{false_alarms}"),
             _ => assert!(false_alarms > 0.10, "{name}: {false_alarms}"),
         }
+    }
+}
+
+/// Costs of the rounds of a run of a gate, whose contenders are both builds and the control, one process after the other.
+fn costs(chance: &mut Chance, drift: Drift, effect: f64, seed: u64, rounds: u32) -> Vec<f64> {
+    let order = blocks(seed, 3, rounds);
+    let slowness = drift(chance, order.len());
+    let mut times = [Vec::new(), Vec::new(), Vec::new()];
+    for (slowness, contender) in slowness.iter().zip(order) {
+        let of_build = if contender == 1 { effect } else { 0.0 };
+        times[contender].push(slowness + chance.process() + of_build);
+    }
+    let [base, new, _] = &times;
+    new.iter().zip(base).map(|(new, base)| new - base).collect()
+}
+
+/// How often a gate of one cell ends as a regression, as fine, and as neither: screening, confirming and more rounds, as they
+/// are by default.
+fn gated(drift: Drift, effect: f64, limit_percent: f64) -> [f64; 3] {
+    let policy = GatePolicy::default();
+    let limit = (limit_percent / 100.0).ln_1p();
+    let alpha = alpha_of_look(policy.confirm_rounds, policy.most_rounds);
+    let mut chance = Chance::new(3);
+    let mut ended = [0_u32; 3];
+    for trial in 0..TRIALS {
+        let seed = u64::from(trial) * 3;
+        let decide = |costs: &[f64]| {
+            let evidence = Evidence::of(costs, seed).unwrap();
+            evidence.decide(limit, evidence.worse_p, evidence.better_p, alpha)
+        };
+        let screen = costs(&mut chance, drift, effect, seed, policy.screen_rounds);
+        let mut decision = Decision::Ok;
+        if Evidence::of(&screen, seed).unwrap().doubtful(limit) {
+            let mut all = costs(&mut chance, drift, effect, seed + 1, policy.confirm_rounds);
+            decision = decide(&all);
+            if decision == Decision::Open {
+                let more = policy.most_rounds - policy.confirm_rounds;
+                all.extend(costs(&mut chance, drift, effect, seed + 2, more));
+                decision = decide(&all);
+            }
+        }
+        ended[match decision {
+            Decision::Regressed => 0,
+            Decision::Ok | Decision::Improved => 1,
+            Decision::Open => 2,
+        }] += 1;
+    }
+    ended.map(|count| f64::from(count) / f64::from(TRIALS))
+}
+
+#[test]
+fn a_gate_blames_no_build_for_what_the_machine_does_and_finds_what_a_build_does() {
+    for (name, drift) in DRIFTS {
+        let percent = |[regressed, fine, open]: [f64; 3]| {
+            format!(
+                "{:.1} % regressed, {:.1} % fine, {:.1} % open",
+                regressed * 100.0,
+                fine * 100.0,
+                open * 100.0
+            )
+        };
+        let none = gated(drift, 0.0, 3.0);
+        // With next to no limit, what is left is the test alone, with two looks.
+        let test_alone = gated(drift, 0.0, 0.01);
+        let five = gated(drift, 0.05, 3.0);
+        println!("{name}, nothing changed, limit 3 %: {}", percent(none));
+        println!(
+            "{name}, nothing changed, limit 0.01 %: {}",
+            percent(test_alone)
+        );
+        println!("{name}, 5 % slower, limit 3 %: {}", percent(five));
+        assert!(none[0] < 0.005, "{name}: {none:?}");
+        assert!(test_alone[0] < 0.05 + TOLERANCE, "{name}: {test_alone:?}");
+        assert!(five[0] > 0.95, "{name}: {five:?}");
     }
 }
