@@ -186,7 +186,7 @@ fn what_cannot_find_anything_or_is_no_build_is_refused() {
             "gate --base-rev no-such-revision".to_owned(),
             ["no-such-revision", "git does not know"],
         ),
-        ("gate --judge .".to_owned(), ["screen", "cannot read"]),
+        ("gate --judge .".to_owned(), ["screen", "is not there"]),
     ] {
         bench.run(&arguments).expect(2).says(&words);
     }
