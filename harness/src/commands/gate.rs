@@ -15,9 +15,13 @@ use crate::suite::{self, LoadedSuite, Threads};
 use anyhow::{Context, anyhow};
 use bitbench_engine::cpu::Cpu;
 use bitbench_reports::gate::{
-    Gate, Outcome, against_baseline, gate as judge, open_after, open_after_confirming, render,
+    FIGURES, Gate, Outcome, against_baseline, gate as judge, open_after, open_after_confirming,
+    render,
 };
-use bitbench_reports::record::{Build, GateInfo, GatePolicy, Records, Stage, unlike};
+use bitbench_reports::history::{ControlRow, History};
+use bitbench_reports::record::{
+    Build, GateInfo, GatePolicy, Host, NoiseFloor, Records, Stage, unlike,
+};
 use bitbench_reports::versus::{Side, versus};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -86,6 +90,10 @@ pub struct Arguments {
     /// Outcomes that end with exit code 0 as well: inconclusive, contaminated
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     allow: Vec<Allowed>,
+    /// History that keeps what the A/A controls showed, from which the noise of this host is known once 20 gates are stored: no
+    /// limit is below it
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
     /// Print the annotations of GitHub Actions too [default: where GITHUB_ACTIONS is set]
     #[arg(long)]
     annotations: bool,
@@ -197,7 +205,7 @@ pub fn gate(arguments: &Arguments) -> Result<Code, CommandError> {
         stage: Stage::Screen,
         builds: vec![base.info.clone(), new.info.clone()],
         policy: designed.policy.clone(),
-        floors: BTreeMap::new(),
+        floors: floors(arguments.history.as_deref(), &host)?,
     };
     let mut session = Session {
         folder: &folder,
@@ -226,6 +234,9 @@ pub fn gate(arguments: &Arguments) -> Result<Code, CommandError> {
     };
     drop(linked);
     let judged = judge(&runs).map_err(CommandError::internal)?;
+    if let Some(history) = &arguments.history {
+        remember(history, &judged, &runs)?;
+    }
     tell(arguments, &folder, &judged)
 }
 
@@ -293,6 +304,52 @@ fn choices(arguments: &Arguments) -> Choices {
         slice_s: Some(0.0),
         ..Choices::default()
     }
+}
+
+/// How noisy this host is in each figure, as far as enough gates are stored to know.
+fn floors(
+    history: Option<&Path>,
+    host: &Host,
+) -> Result<BTreeMap<String, NoiseFloor>, CommandError> {
+    let mut floors = BTreeMap::new();
+    let Some(path) = history else {
+        return Ok(floors);
+    };
+    let history = History::open(path).map_err(CommandError::usage)?;
+    for figure in &FIGURES {
+        let known = history.noise_floor(host, figure.name);
+        if let Some(floor) = known.map_err(CommandError::usage)? {
+            let known = NoiseFloor {
+                percent: floor.floor.exp_m1() * 100.0,
+                controls: floor.n as u64,
+            };
+            floors.insert(figure.name.to_owned(), known);
+        }
+    }
+    Ok(floors)
+}
+
+/// Stores what the controls showed.
+fn remember(path: &Path, judged: &Gate, runs: &[Records]) -> Result<(), CommandError> {
+    let mut rows = Vec::new();
+    for (control, records) in judged.controls.iter().zip(runs) {
+        for figure in control.judged.iter().flatten() {
+            rows.push(ControlRow {
+                suite: judged.suite.clone(),
+                job: control.job.clone(),
+                figure: figure.what.to_owned(),
+                ratio: figure.paired.estimate,
+                rounds: u32::try_from(figure.paired.n).unwrap_or(u32::MAX),
+                at: records.run.started_at.clone(),
+            });
+        }
+    }
+    let mut history = History::open(path).map_err(CommandError::usage)?;
+    let host = &runs[0].run.host;
+    history
+        .add_controls(host, &rows)
+        .map(drop)
+        .map_err(CommandError::internal)
 }
 
 /// The binaries of both builds; a revision is built here.

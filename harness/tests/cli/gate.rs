@@ -1,6 +1,7 @@
 //! Gates: two builds of the same binary, one of which a script between it and the harness makes slow, wrong or short-lived.
 
 use crate::support::{BITBENCH, Bench, Ran, Suite};
+use bitbench_reports::history::{ControlRow, History};
 use bitbench_reports::record::{Build, Records, Stage};
 use serde_json::Value;
 use std::fs;
@@ -186,7 +187,7 @@ fn what_cannot_find_anything_or_is_no_build_is_refused() {
             "gate --base-rev no-such-revision".to_owned(),
             ["no-such-revision", "git does not know"],
         ),
-        ("gate --judge .".to_owned(), ["screen", "is not there"]),
+        ("gate --judge .".to_owned(), ["screen", "No such file"]),
     ] {
         bench.run(&arguments).expect(2).says(&words);
     }
@@ -206,4 +207,39 @@ fn what_cannot_find_anything_or_is_no_build_is_refused() {
         bench.run(&base).expect(2).says(&words);
     }
     assert!(!bench.has("out/screen"));
+}
+
+#[test]
+fn the_noise_of_the_host_is_remembered_and_no_limit_is_below_it() {
+    let bench = bench();
+    let run = |new: &str, out: &str| {
+        bench.run(&format!(
+            "gate --suite mine.toml --policy policy.toml --base-bin {BITBENCH} --new-bin {new} --history noise.sqlite --out {out}"
+        ))
+    };
+    run(BITBENCH, "first").expect(0);
+    let path = bench.path().join("noise.sqlite");
+    let mut history = History::existing(&path).unwrap();
+    let stored = history.controls().unwrap();
+    let figures: Vec<&str> = stored.iter().map(|(_, row)| &*row.figure).collect();
+    assert_eq!(figures, ["decode", "prefill"]);
+    // Twenty sessions on a machine that differs from itself by a factor of twenty.
+    let restless: Vec<ControlRow> = (0..20)
+        .flat_map(|session| {
+            stored.iter().map(move |(_, row)| ControlRow {
+                ratio: 20.0,
+                at: format!("2026-01-{:02}T00:00:00Z", session + 1),
+                ..row.clone()
+            })
+        })
+        .collect();
+    let screen = Records::read(&bench.path().join("first/screen")).unwrap();
+    history.add_controls(&screen.run.host, &restless).unwrap();
+    drop(history);
+    build(&bench, "slow", SLOW);
+    run("./slow", "second").expect(0);
+    let told: Value = serde_json::from_str(&bench.read("second/gate.json")).unwrap();
+    let decode = &told["cells"][0];
+    assert_eq!(decode["limit_is_noise"], true, "{told:#}");
+    assert!(decode["limit_percent"].as_f64().unwrap() > 1000.0);
 }
