@@ -9,7 +9,7 @@ use crate::host::topology;
 use crate::interrupt;
 use crate::journal::JournalError;
 use crate::plan::{self, Choices, ControlChoice, Machine, Plan, two_builds};
-use crate::progress::{self, minutes, plain_lines};
+use crate::progress::{self, minutes, plain_lines, wrapped};
 use crate::runner::{Answers, Builds};
 use crate::suite::{self, LoadedSuite, Threads};
 use anyhow::{Context, anyhow};
@@ -205,7 +205,7 @@ pub fn gate(arguments: &Arguments) -> Result<Code, CommandError> {
         stage: Stage::Screen,
         builds: vec![base.info.clone(), new.info.clone()],
         policy: designed.policy.clone(),
-        floors: floors(arguments.history.as_deref(), &host)?,
+        floors: floors(arguments.history.as_deref(), &host, &loaded.name)?,
     };
     let mut session = Session {
         folder: &folder,
@@ -310,6 +310,7 @@ fn choices(arguments: &Arguments) -> Choices {
 fn floors(
     history: Option<&Path>,
     host: &Host,
+    suite: &str,
 ) -> Result<BTreeMap<String, NoiseFloor>, CommandError> {
     let mut floors = BTreeMap::new();
     let Some(path) = history else {
@@ -317,7 +318,7 @@ fn floors(
     };
     let history = History::open(path).map_err(CommandError::usage)?;
     for figure in &FIGURES {
-        let known = history.noise_floor(host, figure.name);
+        let known = history.noise_floor(host, suite, figure.name);
         if let Some(floor) = known.map_err(CommandError::usage)? {
             let known = NoiseFloor {
                 percent: floor.floor.exp_m1() * 100.0,
@@ -469,7 +470,10 @@ fn tell(arguments: &Arguments, folder: &Path, judged: &Gate) -> Result<Code, Com
             .with_context(|| format!("cannot write {}", path.display()))
             .map_err(CommandError::internal)?;
     }
-    progress::say(&plain_lines(render::terminal(judged).trim_end()));
+    let width = run::output_width();
+    for line in plain_lines(render::terminal(judged).trim_end()).lines() {
+        say_wrapped(line, width);
+    }
     let github = std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
     if arguments.annotations || github {
         progress::say(&plain_lines(render::annotations(judged).trim_end()));
@@ -485,6 +489,20 @@ fn tell(arguments: &Arguments, folder: &Path, judged: &Gate) -> Result<Code, Com
         Outcome::Contaminated => allowed(Code::Contaminated, Allowed::Contaminated),
         Outcome::Incorrect => Code::Incorrect,
     })
+}
+
+/// A line, broken at spaces where it is too long; what follows is indented further.
+fn say_wrapped(line: &str, width: usize) {
+    if line.chars().count() <= width {
+        progress::say(line);
+        return;
+    }
+    let indent = line.len() - line.trim_start().len();
+    let room = width.saturating_sub(indent + 2);
+    for (number, part) in wrapped(line, room).iter().enumerate() {
+        let further = if number == 0 { 0 } else { 2 };
+        progress::say(&format!("{:1$}{part}", "", indent + further));
+    }
 }
 
 /// The folder with the linked builds, which goes when they were measured.

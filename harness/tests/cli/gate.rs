@@ -3,6 +3,7 @@
 use crate::support::{BITBENCH, Bench, Ran, Suite};
 use bitbench_reports::history::{ControlRow, History};
 use bitbench_reports::record::{Build, Records, Stage};
+use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -42,6 +43,12 @@ fn gate(bench: &Bench, base: &str, new: &str, more: &str) -> Ran {
     ))
 }
 
+/// What it printed, as one line: long ones are broken at spaces.
+fn told(ran: &Ran) -> String {
+    let words: Vec<&str> = ran.out.split_whitespace().collect();
+    words.join(" ")
+}
+
 fn outcome(bench: &Bench) -> Value {
     serde_json::from_str(&bench.read("out/gate.json")).unwrap()
 }
@@ -52,7 +59,7 @@ fn a_build_against_itself_is_ok() {
     let ran = gate(&bench, BITBENCH, BITBENCH, "").expect(0);
     assert!(ran.out.contains("\nOK\n"), "{}", ran.out);
     for word in ["decode", "prefill", "peak memory", "weights", "A/A control"] {
-        assert!(ran.out.contains(word), "no `{word}` in {}", ran.out);
+        assert!(told(&ran).contains(word), "no `{word}` in {}", ran.out);
     }
     ran.says(&[
         "both builds give the right answers",
@@ -126,7 +133,7 @@ fn other_weights_are_incorrect_before_anything_is_timed() {
         "tiny/i2s-scalar/1@new",
         "bit for bit",
     ] {
-        assert!(ran.out.contains(word), "no `{word}` in {}", ran.out);
+        assert!(told(&ran).contains(word), "no `{word}` in {}", ran.out);
     }
     assert!(!ran.out.contains("@base"), "{}", ran.out);
     assert!(!bench.has("out/screen"), "nothing was timed");
@@ -141,7 +148,7 @@ fn a_base_that_differs_from_itself_contaminates_and_blames_nobody() {
     );
     script_of(&bench, "base", &script);
     let ran = gate(&bench, "./base", BITBENCH, "").expect(8);
-    assert!(ran.out.contains("differs from itself"), "{}", ran.out);
+    assert!(told(&ran).contains("differs from itself"), "{}", ran.out);
     assert!(bench.read("out/gate.junit.xml").contains("failures=\"0\""));
     bench.run("gate --judge out --allow contaminated").expect(0);
     bench.run("gate --judge out --allow inconclusive").expect(8);
@@ -153,7 +160,7 @@ fn a_base_that_cannot_be_measured_is_inconclusive() {
     // It answers, and ends when it is asked to decode.
     build(&bench, "short", r#"/"decode":/q"#);
     let ran = gate(&bench, "./short", BITBENCH, "").expect(7);
-    assert!(ran.out.contains("the base build failed"), "{}", ran.out);
+    assert!(told(&ran).contains("the base build failed"), "{}", ran.out);
     bench.run("gate --judge out --allow inconclusive").expect(0);
 }
 
@@ -242,4 +249,55 @@ fn the_noise_of_the_host_is_remembered_and_no_limit_is_below_it() {
     let decode = &told["cells"][0];
     assert_eq!(decode["limit_is_noise"], true, "{told:#}");
     assert!(decode["limit_percent"].as_f64().unwrap() > 1000.0);
+}
+
+#[test]
+fn a_stored_run_of_this_host_takes_the_place_of_a_build() {
+    let bench = bench();
+    bench
+        .run("run --suite mine.toml --no-control --out before")
+        .expect(0);
+    let gate = "gate --suite mine.toml --policy policy.toml";
+    let ran = bench.run(&format!("{gate} --baseline before --out out"));
+    // Two rounds do not tell, and a busy machine may have changed.
+    let code = ran.status.code();
+    assert!([Some(7), Some(8)].contains(&code), "{code:?} {}", ran.out);
+    for word in ["held against a stored run", "decode", "160.0 %"] {
+        assert!(told(&ran).contains(word), "no `{word}` in {}", ran.out);
+    }
+    bench
+        .run(&format!("{gate} --baseline nowhere --out other"))
+        .expect(2)
+        .says(&["nowhere"]);
+    let path = bench.path().join("before/records.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    let mut run: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    run["host"]["cpu"] = "Another CPU".into();
+    let rest: Vec<&str> = text.lines().skip(1).collect();
+    fs::write(&path, format!("{run}\n{}\n", rest.join("\n"))).unwrap();
+    bench
+        .run(&format!("{gate} --baseline before --out other"))
+        .expect(2)
+        .says(&["another machine", "Another CPU"]);
+    assert!(!bench.has("other/screen"), "nothing was measured");
+}
+
+#[test]
+fn an_interrupted_gate_has_no_verdict() {
+    let bench = bench();
+    let mut running = bench.start(&format!(
+        "gate --suite mine.toml --base-bin {BITBENCH} --new-bin {BITBENCH} --out out"
+    ));
+    running.wait_for("a sample", || {
+        let lines = bench.records_so_far("out/screen");
+        (!lines.is_empty()).then_some(())
+    });
+    running.signal(Signal::INT);
+    running.end().expect(130).says(&["there is no verdict"]);
+    assert!(!bench.has("out/gate.json") && !bench.has("out/builds"));
+    assert!(
+        bench
+            .read("out/screen/records.jsonl")
+            .contains("\"interrupted\":true")
+    );
 }

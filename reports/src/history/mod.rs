@@ -42,6 +42,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Fewest sessions of a build against itself that say how noisy a machine is.
 pub const FEWEST_CONTROLS: usize = 20;
 
+/// Fewest rounds of such a session: the ratio of fewer says more of chance than of the machine.
+pub const FEWEST_ROUNDS: u32 = 6;
+
 /// Share of those sessions within the noise floor.
 const WITHIN_FLOOR: f64 = 0.975;
 
@@ -234,21 +237,23 @@ impl History {
         Ok(added)
     }
 
-    /// How noisy a machine is in a figure: what 97.5 of 100 stored sessions of a build against itself stayed below. Nothing where
-    /// fewer than [`FEWEST_CONTROLS`] are stored, which is unknown and not quiet.
+    /// How noisy a machine is in a figure of a suite: what 97.5 of 100 stored sessions of a build against itself stayed below, those
+    /// of fewer than [`FEWEST_ROUNDS`] rounds not counted. Nothing where fewer than [`FEWEST_CONTROLS`] are stored, which is
+    /// unknown and not quiet.
     ///
     /// # Errors
     /// See [`HistoryError`].
     pub fn noise_floor(
         &self,
         host: &Host,
+        suite: &str,
         figure: &str,
     ) -> Result<Option<NoiseFloor>, HistoryError> {
         let error = |source| self.error(source);
-        let query = "SELECT ratio FROM controls WHERE host_key = ?1 AND figure = ?2";
+        let query = "SELECT ratio FROM controls WHERE host_key = ?1 AND suite = ?2 AND figure = ?3 AND rounds >= ?4";
         let mut statement = self.connection.prepare(query).map_err(error)?;
         let ratios = statement
-            .query_map([host_key(host).as_str(), figure], |row| {
+            .query_map((host_key(host), suite, figure, FEWEST_ROUNDS), |row| {
                 row.get::<_, f64>(0)
             })
             .and_then(Iterator::collect::<Result<Vec<f64>, _>>)

@@ -242,7 +242,12 @@ pub(super) fn of_records(records: &Records, commit: Option<&str>) -> (StoredRun,
         suite_hash: run.suite.hash.clone(),
         quick: run.suite.quick,
         lines: u32::try_from(records.lines.len()).unwrap_or(u32::MAX),
-        rows: summaries.iter().flat_map(rows_of).collect(),
+        // A run of a gate has two builds, one of which at most is that of the commit.
+        rows: summaries
+            .iter()
+            .filter(|summary| summary.job.build.is_none())
+            .flat_map(rows_of)
+            .collect(),
     };
     let judged = controls
         .iter()

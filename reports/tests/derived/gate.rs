@@ -2,9 +2,11 @@
 
 use crate::support;
 use bitbench_reports::gate::{
-    Gate, Outcome, Verdict, gate, id_of, name_of, open_after, open_after_confirming, render,
+    Gate, Outcome, Verdict, WIDER, against_baseline, gate, id_of, name_of, open_after,
+    open_after_confirming, render,
 };
 use bitbench_reports::record::*;
+use bitbench_reports::versus::{Side, versus};
 use std::collections::BTreeMap;
 
 const JOB: &str = "700M/i2s-avx2/2";
@@ -376,6 +378,108 @@ fn every_form_says_the_same_and_nothing_in_it_does_harm() {
     assert!(metrics.ends_with("# EOF\n"));
     let ratio = format!("bitbench_ratio{{job=\"{JOB}\",figure=\"decode\"}} 0.9");
     assert!(metrics.contains(&ratio), "{metrics}");
+}
+
+#[test]
+fn energy_is_gated_where_it_was_measured_and_nowhere_else() {
+    let cells = |provenance, watts: f64| {
+        let made = Made {
+            decode: noise,
+            control: |round| noise(round + 3),
+            ..Made::default()
+        };
+        let source = support::counters(provenance);
+        let mut lines = lines(&made);
+        let Record::Run(run) = &mut lines[0] else {
+            panic!("the first line is the run");
+        };
+        run.energy = source.clone();
+        for sample in support::samples_mut(&mut lines) {
+            let seconds = sample.durations_ns.iter().sum::<u64>() as f64 * 1e-9;
+            let new = sample.place.job == id_of(JOB, Build::New);
+            let watts = if new { watts } else { 20.0 };
+            sample.energy = support::energy(&source, seconds, watts);
+        }
+        let gate = gate(&[support::read_back(&lines)]).unwrap();
+        let cells = gate.cells.into_iter();
+        cells
+            .filter(|cell| cell.figure == "decode energy")
+            .collect::<Vec<_>>()
+    };
+    let same = cells(Provenance::MeasuredCounter, 20.0);
+    assert_eq!(same.len(), 1);
+    assert_eq!(same[0].verdict, Verdict::Ok, "{same:#?}");
+    assert!((same[0].limit_percent - 5.0).abs() < 1e-9);
+    let more = cells(Provenance::MeasuredCounter, 23.0);
+    assert_eq!(
+        more[0].verdict,
+        Verdict::Inconclusive,
+        "until it is confirmed"
+    );
+    assert!(more[0].ratio.unwrap().0 > 1.1);
+    assert!(cells(Provenance::Simulated, 23.0).is_empty());
+}
+
+#[test]
+fn against_a_stored_run_limits_are_wider_and_a_machine_that_changed_decides_nothing() {
+    // Runs of a plain suite, one after the other.
+    let stored = |decode: f64, bandwidth: f64| {
+        let source = support::no_counters();
+        let mut run = support::run(source.clone());
+        run.jobs.retain(|job| job.id == JOB);
+        run.jobs[0].rounds = 12;
+        let job = run.jobs[0].clone();
+        let mut lines = vec![Record::Run(Box::new(run))];
+        for round in 0..12 {
+            lines.append(&mut support::round(&source, &job, round, round));
+        }
+        lines.push(support::end(false));
+        for sample in support::samples_mut(&mut lines) {
+            let factor = match sample.phase {
+                Phase::Decode => decode,
+                Phase::ReadBandwidth => bandwidth,
+                _ => 1.0,
+            };
+            for ns in &mut sample.durations_ns {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "small and positive"
+                )]
+                let longer = (*ns as f64 * factor).round() as u64;
+                *ns = longer;
+            }
+        }
+        support::read_back(&lines)
+    };
+    let old = stored(1.0, 1.0);
+    let side = |records: &Records| Side {
+        name: "a run".to_owned(),
+        runs: vec![records.clone()],
+    };
+    let held = |decode, bandwidth| {
+        let new = stored(decode, bandwidth);
+        let found = versus(&side(&old), &side(&new), false).unwrap();
+        against_baseline(&found, &GatePolicy::default(), &old, &new)
+    };
+    let decode = |gate: &Gate| {
+        gate.cells
+            .iter()
+            .find(|c| c.figure == "decode")
+            .unwrap()
+            .clone()
+    };
+    let same = held(1.0, 1.0);
+    assert_eq!(same.outcome, Outcome::Ok, "{:#?}", same.reasons);
+    assert!((decode(&same).limit_percent - 3.0 * WIDER).abs() < 1e-9);
+    assert!(same.notes[0].contains("stored run"), "{:?}", same.notes);
+    // Above the limit of builds that are measured together, and below the wider one.
+    assert_eq!(held(1.04, 1.0).outcome, Outcome::Ok);
+    let slow = held(1.3, 1.0);
+    assert_eq!(slow.outcome, Outcome::Regressed, "{:#?}", slow.reasons);
+    let moved = held(1.3, 1.3);
+    assert_eq!(moved.outcome, Outcome::Contaminated, "{:#?}", moved.reasons);
+    assert_eq!(decode(&moved).verdict, Verdict::Inconclusive);
 }
 
 #[test]

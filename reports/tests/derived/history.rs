@@ -211,23 +211,42 @@ fn the_noise_of_a_machine_is_unknown_until_enough_was_seen_of_it() {
         .map(|n| control(n, if n % 2 == 0 { 1.01 } else { 1.0 / 1.01 }))
         .collect();
     assert_eq!(history.add_controls(&host, &controls).unwrap(), 19);
-    assert_eq!(history.noise_floor(&host, "decode").unwrap(), None);
+    assert_eq!(history.noise_floor(&host, "gate", "decode").unwrap(), None);
     controls.push(control(19, 1.05));
     controls.push(control(20, f64::NAN));
     controls.push(control(21, 0.0));
     assert_eq!(history.add_controls(&host, &controls).unwrap(), 1);
-    let floor = history.noise_floor(&host, "decode").unwrap().unwrap();
+    let floor = history
+        .noise_floor(&host, "gate", "decode")
+        .unwrap()
+        .unwrap();
     assert_eq!(floor.n, 20);
     // Type 7: 0.525 of the way from the second largest of twenty to the largest.
     let expected = 0.525 * 1.05_f64.ln() + 0.475 * 1.01_f64.ln();
     assert!((floor.floor - expected).abs() < 1e-9, "{floor:?}");
-    assert_eq!(history.noise_floor(&host, "prefill").unwrap(), None);
+    assert_eq!(history.noise_floor(&host, "gate", "prefill").unwrap(), None);
+    assert_eq!(
+        history.noise_floor(&host, "x86-energy", "decode").unwrap(),
+        None
+    );
+    // Sessions of few rounds say nothing of the machine.
+    let few: Vec<ControlRow> = (30..50)
+        .map(|number| ControlRow {
+            rounds: 3,
+            ..control(number, 2.0)
+        })
+        .collect();
+    assert_eq!(history.add_controls(&host, &few).unwrap(), 20);
+    assert_eq!(
+        history.noise_floor(&host, "gate", "decode").unwrap(),
+        Some(floor)
+    );
     let other = Host {
         cpu: Some("Another CPU".to_owned()),
         ..host.clone()
     };
     assert_ne!(host_key(&host), host_key(&other));
-    assert_eq!(history.noise_floor(&other, "decode").unwrap(), None);
+    assert_eq!(history.noise_floor(&other, "gate", "decode").unwrap(), None);
     // How busy it was is no fact that stays.
     let busy = Host {
         load_centi: Some(900),
