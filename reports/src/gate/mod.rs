@@ -276,12 +276,10 @@ pub fn open_after(screen: &Records) -> Result<Vec<String>, GateError> {
     if gate.outcome == Outcome::Incorrect {
         return Ok(Vec::new());
     }
-    let flagged = gate.controls.iter().any(GateControl::flagged);
     let mut open: Vec<String> = Vec::new();
     for cell in &gate.cells {
         let is_open = cell.verdict == Verdict::Inconclusive && cell.ratio.is_some();
-        let varies = cell.figure != WEIGHTS;
-        if varies && (is_open || flagged) && !open.contains(&cell.job) {
+        if is_open && !open.contains(&cell.job) {
             open.push(cell.job.clone());
         }
     }
@@ -322,6 +320,8 @@ pub fn gate(runs: &[Records]) -> Result<Gate, GateError> {
     let mut left_out = Vec::new();
     let mut cells = Vec::new();
     let mut tested = Vec::new();
+    // What was measured while the base build differed from itself clears nothing.
+    let flagged = controls(screen, policy).iter().any(GateControl::flagged);
     for name in names(screen) {
         let (Some(base), Some(new)) = (
             screen.find(&name, Build::Base),
@@ -364,7 +364,7 @@ pub fn gate(runs: &[Records]) -> Result<Gate, GateError> {
                 .map_err(|reason| cell.reason = Some(reason));
             if let Ok((evidence, first)) = evidence {
                 show(&mut cell, &evidence, &first);
-                if evidence.doubtful(limit) {
+                if flagged || evidence.doubtful(limit) {
                     tested.push((cells.len(), figure, limit));
                     cell.reason = Some("the screening run leaves it open".to_owned());
                 } else {

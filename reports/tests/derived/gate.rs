@@ -238,7 +238,10 @@ fn a_control_that_moves_contaminates_the_last_run_and_no_build_is_blamed() {
         Outcome::Contaminated
     );
     let confirm = both(|_| 1.0).remove(1);
-    assert_eq!(gate(&[screen, confirm]).unwrap().outcome, Outcome::Ok);
+    let confirmed = gate(&[screen, confirm]).unwrap();
+    assert_eq!(confirmed.outcome, Outcome::Ok);
+    let stages = confirmed.cells.iter().filter(|cell| cell.p.is_some());
+    assert_eq!(stages.count(), 3, "decode, prefill and memory anew");
 }
 
 #[test]
