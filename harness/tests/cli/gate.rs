@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 /// A policy that noise does not reach: what is found in these tests is many times slower.
-const POLICY: &str = "decode_percent = 80.0\nprefill_percent = 80.0\nmultiply_percent = 80.0\npeak_memory_percent = 50.0\n\
+const POLICY: &str = "decode_percent = 100.0\nprefill_percent = 100.0\nmultiply_percent = 100.0\npeak_memory_percent = 50.0\n\
                       screen_rounds = 6\nconfirm_rounds = 8\nmost_rounds = 8\n";
 
 /// Slows the worker down: of what the harness asks, the request to load is given a share of time to waste.
@@ -19,7 +19,7 @@ fn bench() -> Bench {
     let bench = Bench::alone();
     bench.suite(&Suite {
         kernels: r#""i2s-scalar""#,
-        window_s: 0.02,
+        window_s: 0.05,
         ..Suite::default()
     });
     bench.file("policy.toml", POLICY);
@@ -228,8 +228,9 @@ fn the_noise_of_the_host_is_remembered_and_no_limit_is_below_it() {
     let path = bench.path().join("noise.sqlite");
     let mut history = History::existing(&path).unwrap();
     let stored = history.controls().unwrap();
+    // Those of the screening run, and of the confirming one where a busy machine asked for it.
     let figures: Vec<&str> = stored.iter().map(|(_, row)| &*row.figure).collect();
-    assert_eq!(figures, ["decode", "prefill"]);
+    assert_eq!(figures[..2], ["decode", "prefill"]);
     // Twenty sessions on a machine that differs from itself by a factor of twenty.
     let restless: Vec<ControlRow> = (0..20)
         .flat_map(|session| {
@@ -262,7 +263,7 @@ fn a_stored_run_of_this_host_takes_the_place_of_a_build() {
     // Two rounds do not tell, and a busy machine may have changed.
     let code = ran.status.code();
     assert!([Some(7), Some(8)].contains(&code), "{code:?} {}", ran.out);
-    for word in ["held against a stored run", "decode", "160.0 %"] {
+    for word in ["held against a stored run", "decode", "200.0 %"] {
         assert!(told(&ran).contains(word), "no `{word}` in {}", ran.out);
     }
     bench
