@@ -50,7 +50,6 @@ pub fn two_builds(
 /// The jobs of a gate with these names, and a control among them, in so many rounds.
 pub fn among(plan: &Plan, names: &[String], rounds: u32) -> Plan {
     let mut plan = plan.clone();
-    let slice_s = plan.jobs.iter().find_map(|planned| planned.slice_s);
     plan.jobs.retain(|planned| {
         planned.job.control_of.is_none() && names.iter().any(|name| name == name_of(&planned.job))
     });
@@ -63,7 +62,6 @@ pub fn among(plan: &Plan, names: &[String], rounds: u32) -> Plan {
     plan.jobs.extend(control::middle(&base));
     for planned in &mut plan.jobs {
         planned.job.rounds = rounds;
-        planned.slice_s = planned.slice_s.and(slice_s);
     }
     predict(&mut plan);
     plan

@@ -375,7 +375,22 @@ pub fn gate(runs: &[Records]) -> Result<Gate, GateError> {
         }
         cells.extend(weights(&name, base, new, policy));
     }
-    confirm(&mut cells, &tested, later, policy);
+    confirm(
+        &mut cells,
+        &tested,
+        later.get(..1).unwrap_or_default(),
+        policy,
+    );
+    if later.len() > 1 {
+        // What the first look decided stands, whatever the further rounds of its job say.
+        let decided: Vec<GateCell> = cells.clone();
+        confirm(&mut cells, &tested, later, policy);
+        for (index, ..) in &tested {
+            if decided[*index].verdict != Verdict::Inconclusive {
+                cells[*index] = decided[*index].clone();
+            }
+        }
+    }
     let controls: Vec<GateControl> = runs.iter().flat_map(|run| controls(run, policy)).collect();
     let (outcome, reasons) = outcome(&cells, &controls, later);
     let first = &screen.records.run;
@@ -714,14 +729,11 @@ fn outcome(
         let nothing = "no job has figures of both builds".to_owned();
         return (Outcome::Inconclusive, vec![nothing]);
     }
-    let limits: BTreeSet<String> = cells
-        .iter()
-        .map(|cell| format!("{:.1}", cell.limit_percent))
-        .collect();
-    let most = limits.last().cloned().unwrap_or_default();
+    let limits = cells.iter().map(|cell| cell.limit_percent);
+    let most = limits.fold(0.0, f64::max);
     let better = named(Verdict::Improved);
     let mut reasons = vec![format!(
-        "none of {} costs more by as much as its limit (at most {most} %)",
+        "none of {} costs more by as much as its limit (at most {most:.1} %)",
         count(cells.len(), "cell")
     )];
     reasons.extend(better);

@@ -214,6 +214,25 @@ fn restless_rounds_are_inconclusive_and_ask_for_more() {
 }
 
 #[test]
+fn what_the_first_look_decided_stands() {
+    let mut runs = both(|round| 1.05 * noise(round));
+    // More rounds are made where the other figure of the job is open; in these, decode is fast.
+    runs.push(stored(&Made {
+        stage: Stage::Extend,
+        rounds: 4,
+        decode: |round| 0.6 * noise(round),
+        ..Made::default()
+    }));
+    let gate = gate(&runs).unwrap();
+    let cell = &gate.cells[0];
+    assert_eq!(
+        (cell.verdict, cell.stage),
+        (Verdict::Regressed, Stage::Confirm)
+    );
+    assert_eq!(cell.ratio.unwrap().2, 12);
+}
+
+#[test]
 fn a_control_that_moves_contaminates_the_last_run_and_no_build_is_blamed() {
     let slow = |round: u32| 1.05 * noise(round);
     let mut runs = both(slow);
