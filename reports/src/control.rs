@@ -48,16 +48,7 @@ impl Control {
             Ok(judged) => judged,
             Err(reason) => return format!("A/A control ({of}): none - {reason}"),
         };
-        let figure = |judged: &Judged| {
-            let paired = &judged.paired;
-            format!(
-                "{} {:.3} ({})",
-                judged.what,
-                paired.estimate,
-                paired.within(2)
-            )
-        };
-        let figures: Vec<String> = judged.iter().map(figure).collect();
+        let figures: Vec<String> = judged.iter().map(|judged| judged.in_words(2)).collect();
         let figures = figures.join(", ");
         if let Some(percent) = self.job.injected_percent {
             return format!(

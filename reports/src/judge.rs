@@ -39,6 +39,17 @@ pub struct Judged {
 }
 
 impl Judged {
+    /// `decode 1.002 (0.99 to 1.01, 95 %)`, the range with so many decimals.
+    pub fn in_words(&self, decimals: usize) -> String {
+        let paired = &self.paired;
+        format!(
+            "{} {:.3} ({})",
+            self.what,
+            paired.estimate,
+            paired.within(decimals)
+        )
+    }
+
     /// Whether there are enough rounds for a difference to be flagged, however large.
     pub fn decidable(&self) -> bool {
         self.smallest_p <= ALPHA

@@ -2,7 +2,6 @@
 
 use super::{Gate, GateCell, GateControl, Outcome, Verdict, in_words};
 use crate::export::xml_escaped;
-use crate::judge::Judged;
 use crate::render::plain;
 use serde_json::{Value, json};
 
@@ -19,17 +18,11 @@ pub static FILES: [File; 4] = [
 
 /// What a control showed: `decode 1.002 (0.99 to 1.01, 95 %)`.
 pub(super) fn control_figures(control: &GateControl) -> String {
-    let figure = |judged: &Judged| {
-        let paired = &judged.paired;
-        format!(
-            "{} {:.3} ({})",
-            judged.what,
-            paired.estimate,
-            paired.within(3)
-        )
-    };
     match &control.judged {
-        Ok(judged) => judged.iter().map(figure).collect::<Vec<_>>().join(", "),
+        Ok(judged) => {
+            let figures: Vec<String> = judged.iter().map(|judged| judged.in_words(3)).collect();
+            figures.join(", ")
+        }
         Err(reason) => reason.clone(),
     }
 }
