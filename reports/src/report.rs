@@ -287,7 +287,7 @@ fn of_energy(row: &Row, energy: &EnergySourceInfo) -> String {
 }
 
 /// `1 thread`, `2 threads`.
-pub(crate) fn count(number: usize, noun: &str) -> String {
+pub fn count(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }

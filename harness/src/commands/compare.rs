@@ -3,6 +3,8 @@
 use super::{Code, CommandError};
 use anyhow::{Context, anyhow};
 use bitbench_reports::record::Records;
+use bitbench_reports::render::number;
+use bitbench_reports::report::count;
 use bitbench_reports::versus::{Cell, Side, Versus, VersusError, versus};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -89,8 +91,8 @@ fn print(old: &Side, new: &Side, found: &Versus) {
         say!(
             "  {:<14}{:>10} -> {:<10}{:<8} {:.3} {}",
             cell.kind.name,
-            number(cell.old.0),
-            number(cell.new.0),
+            number(cell.old.0, 3),
+            number(cell.new.0, 3),
             cell.kind.unit,
             cell.ratio,
             within(cell)
@@ -102,8 +104,8 @@ fn print(old: &Side, new: &Side, found: &Versus) {
     }
     say!("");
     for (kind, ratio, cells) in &found.means {
-        let plural = if *cells == 1 { "" } else { "s" };
-        say!("{kind}: {ratio:.3} in the geometric mean of {cells} cell{plural}");
+        let cells = count(*cells, "cell");
+        say!("{kind}: {ratio:.3} in the geometric mean of {cells}");
     }
     for reason in &found.left_out {
         say!("left out: {reason}");
@@ -132,17 +134,6 @@ fn within(cell: &Cell) -> String {
             cell.old.1, cell.new.1
         ),
     }
-}
-
-/// Four digits, or all of a large number.
-fn number(value: f64) -> String {
-    let decimals = match value.abs() {
-        v if v >= 1000.0 => 0,
-        v if v >= 100.0 => 1,
-        v if v >= 10.0 => 2,
-        _ => 3,
-    };
-    format!("{value:.decimals$}")
 }
 
 fn as_json(found: &Versus) -> Value {

@@ -12,7 +12,7 @@ use bitbench_reports::record::EnergySourceInfo;
 use std::path::PathBuf;
 
 /// Where energy is read, for every command that reads it.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct EnergyArguments {
     /// Energy source: auto, off, or a name that `bitbench list energy` shows; some take a file or a command after a colon
     #[arg(long, value_name = "NAME")]

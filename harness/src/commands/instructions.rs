@@ -107,11 +107,10 @@ fn worker(binary: &Path) -> Result<Vec<String>, CommandError> {
 
 fn print(counter: Counter, work: Work, cells: &[InstructionCell]) {
     say!(
-        "instructions of a multiplication, {}x{}, {} token{}, counted by {}",
+        "instructions of a multiplication, {}x{}, {}, counted by {}",
         work.layer.rows,
         work.layer.cols,
-        work.batch,
-        if work.batch == 1 { "" } else { "s" },
+        bitbench_reports::report::count(work.batch as usize, "token"),
         counter.name()
     );
     say!("  {:<18}{:>12}{:>12}{:>8}", "kernel", "old", "new", "ratio");

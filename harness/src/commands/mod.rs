@@ -25,6 +25,7 @@ pub mod gate;
 pub mod generate;
 pub mod history;
 pub mod instructions;
+mod jobs;
 pub mod list;
 pub mod logits;
 pub mod model;

@@ -1,6 +1,7 @@
 //! `bitbench run`: measures a suite.
 
 use super::energy::EnergyArguments;
+use super::jobs::JobArguments;
 use super::{Code, CommandError};
 use crate::host;
 use crate::host::topology;
@@ -9,7 +10,7 @@ use crate::journal::{Done, Journal, JournalError};
 use crate::plan::{self, Choices, ControlChoice, Machine, Plan};
 use crate::progress::{self, Progress, minutes, plain};
 use crate::runner::{Ended, Runner};
-use crate::suite::{self, LoadedSuite, Threads};
+use crate::suite::{self, LoadedSuite};
 use anyhow::{Context, anyhow};
 use bitbench_engine::cpu::Cpu;
 use bitbench_reports::record::{
@@ -23,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Arguments of `bitbench run`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(after_help = "Examples:
   bitbench run --suite x86-energy --quick
   bitbench run --suite x86-energy --model 2B4T --threads 1,2
@@ -33,27 +34,12 @@ pub struct Arguments {
     /// Suite to run: a name (see `bitbench list`) or the path of a .toml file
     #[arg(long, value_name = "NAME")]
     suite: String,
-    /// Shape, GGUF file, Hugging Face folder, or a layer alone such as 6912x2560 (rows x columns) in the place of the suite's
-    /// models; can be given more than once
-    #[arg(long, value_name = "FILE|SHAPE")]
-    model: Vec<String>,
+    #[command(flatten)]
+    jobs: JobArguments,
     /// Make half-precision linear layers ternary for the ternary kernels. It destroys the quality of the model and is
     /// marked so: it answers what a ternary version of the model would cost here
     #[arg(long)]
     ternarize: bool,
-    /// Kernel variants in the place of the suite's, such as 'i2s-*', or `tuned` for what `bitbench tune` chose; can be given
-    /// more than once
-    #[arg(long, value_name = "PATTERN")]
-    kernel: Vec<String>,
-    /// LM heads in the place of the suite's, such as f16,screened
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    head: Vec<String>,
-    /// Numbers of threads in the place of the suite's, such as 1,2 or physical
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    threads: Vec<Threads>,
-    /// Numbers of sequences that are decoded together in the place of the suite's, such as 1,8; of tokens for a layer alone
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=i64::from(suite::LARGEST_TOKENS)))]
-    batch: Vec<u32>,
     /// What `bitbench tune` stored, for --kernel tuned [default: bitbench-results/tuned.toml]
     #[arg(long, value_name = "FILE")]
     tuned: Option<PathBuf>,
@@ -64,9 +50,6 @@ pub struct Arguments {
     /// one after the other
     #[arg(long, value_name = "SECONDS", value_parser = slice)]
     slice: Option<f64>,
-    /// Leave threads to the system, rather than bind each to a core of its own
-    #[arg(long)]
-    no_pin: bool,
     /// Read each model file from its disk once: ask the system to drop its pages, load it, and store how long that took
     #[arg(long)]
     cold_start: bool,
@@ -103,34 +86,18 @@ impl Arguments {
     /// A run of a suite that a gate holds against a stored one.
     pub(super) fn of_gate(
         suite: &str,
-        (model, kernel, head): (&[String], &[String], &[String]),
-        (threads, batch): (&[Threads], &[u32]),
-        no_pin: bool,
-        out: &Path,
+        jobs: &JobArguments,
         energy: &EnergyArguments,
+        out: &Path,
+        list: bool,
     ) -> Arguments {
         Arguments {
             suite: suite.to_owned(),
-            model: model.to_vec(),
-            ternarize: false,
-            kernel: kernel.to_vec(),
-            head: head.to_vec(),
-            threads: threads.to_vec(),
-            batch: batch.to_vec(),
-            tuned: None,
-            quick: false,
-            slice: None,
-            no_pin,
-            cold_start: false,
-            time_budget: None,
-            target_precision: None,
-            no_control: false,
-            control: false,
-            slow_down_control: None,
-            out: Some(out.to_owned()),
-            resume: false,
+            jobs: jobs.clone(),
             energy: energy.clone(),
-            list: false,
+            out: Some(out.to_owned()),
+            list,
+            ..Arguments::default()
         }
     }
 }
@@ -146,18 +113,13 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
     let mut meter = arguments.energy.open_meter(&loaded)?;
     let energy = meter.info();
     let choices = Choices {
-        models: arguments.model.clone(),
         ternarize: arguments.ternarize,
-        kernels: arguments.kernel.clone(),
-        heads: arguments.head.clone(),
-        threads: arguments.threads.clone(),
-        batch: arguments.batch.clone(),
         tuned: arguments.tuned.clone(),
         quick: arguments.quick,
         slice_s: arguments.slice,
-        no_pin: arguments.no_pin,
         cold_start: arguments.cold_start,
         control: control(arguments),
+        ..arguments.jobs.choices()
     };
     let machine = Machine {
         cpu: &cpu,
@@ -200,7 +162,7 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
         .warning()
         .iter()
         .for_each(|warning| tell!("energy: {}", plain(warning)));
-    let mut progress = Progress::new(rounds_of(&plan), plan.predicted_s);
+    let mut progress = Progress::new(plan.rounds(), plan.predicted_s);
     let command = worker_command()?;
     let mut runner = Runner::new(
         &plan,
@@ -425,20 +387,12 @@ pub(super) fn worker_of(binary: &Path) -> Result<Vec<String>, CommandError> {
     Ok(engine.run.into_iter().map(part).collect())
 }
 
-pub(super) fn rounds_of(plan: &Plan) -> u64 {
-    plan.jobs
-        .iter()
-        .filter(|j| j.skip.is_none())
-        .map(|j| u64::from(j.job.rounds))
-        .sum()
-}
-
 fn announce(plan: &Plan, energy: &EnergySourceInfo, folder: &Path) {
     let run = plan.jobs.iter().filter(|j| j.skip.is_none()).count();
     tell!(
         "{run} jobs ({} skipped), {} rounds in fresh processes, about {}; results go to {}",
         plan.jobs.len() - run,
-        rounds_of(plan),
+        plan.rounds(),
         minutes(plan.predicted_s),
         folder.display()
     );

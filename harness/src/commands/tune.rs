@@ -14,6 +14,7 @@ use anyhow::anyhow;
 use bitbench_engine::cpu::Cpu;
 use bitbench_engine::kernels::{KernelVariant, VARIANTS};
 use bitbench_reports::record::Precision;
+use bitbench_reports::report::count;
 use bitbench_reports::summary::Figure;
 use std::path::{Path, PathBuf};
 
@@ -302,11 +303,8 @@ fn print_choices(model: &str, candidates: &[Candidate], choices: &mut [Choice], 
 }
 
 fn named(candidate: &Candidate) -> String {
-    let plural = if candidate.threads == 1 { "" } else { "s" };
-    format!(
-        "{}, {} thread{plural}",
-        candidate.kernel.name, candidate.threads
-    )
+    let threads = count(candidate.threads as usize, "thread");
+    format!("{}, {threads}", candidate.kernel.name)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for a message")]

@@ -5,15 +5,11 @@ use crate::meter::Meter;
 use crate::plan::{Plan, among};
 use crate::progress::Progress;
 use crate::runner::{Answers, Builds, Ended, Runner};
-use bitbench_reports::gate::{alpha_of_look, fewest_rounds};
+use bitbench_reports::gate::{alpha_of_look, fewest_rounds, figures_of};
 use bitbench_reports::record::{
     Build, End, GateInfo, GatePolicy, ReadError, Record, Records, Run, Stage,
 };
 use std::path::{Path, PathBuf};
-
-/// Figures of a job that vary: two speeds, memory and energy of a network, one speed of a layer.
-const CELLS_OF_NETWORK: usize = 4;
-const CELLS_OF_LAYER: usize = 1;
 
 /// How many rounds a gate has, and how long it is predicted to take.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,10 +32,7 @@ pub fn design(plan: &Plan, policy: &GatePolicy, budget_s: Option<f64>) -> Result
         .filter(|planned| {
             planned.job.build == Some(Build::Base) && planned.job.control_of.is_none()
         })
-        .map(|planned| match planned.job.layer {
-            Some(_) => CELLS_OF_LAYER,
-            None => CELLS_OF_NETWORK,
-        })
+        .map(|planned| figures_of(&planned.job))
         .sum();
     if cells == 0 {
         let reasons: Vec<&str> = plan.jobs.iter().filter_map(|j| j.skip.as_deref()).collect();
@@ -147,7 +140,7 @@ impl Session<'_> {
         let run = self.run_of(stage, plan, seed);
         let folder = self.folder.join(folder_of(stage));
         let mut journal = Journal::create(&folder, run)?;
-        let mut progress = Progress::new(rounds_of(plan), plan.predicted_s);
+        let mut progress = Progress::new(plan.rounds(), plan.predicted_s);
         let mut runner = self.runner(plan, &mut journal, seed, &mut progress);
         let ended = runner.run();
         drop(runner);
@@ -210,11 +203,6 @@ pub fn folder_of(stage: Stage) -> &'static str {
         Stage::Confirm => "confirm",
         Stage::Extend => "extend",
     }
-}
-
-fn rounds_of(plan: &Plan) -> u64 {
-    let runs = plan.jobs.iter().filter(|planned| planned.skip.is_none());
-    runs.map(|planned| u64::from(planned.job.rounds)).sum()
 }
 
 /// Why a run of a gate could not be made.

@@ -2,28 +2,20 @@
 
 use super::{Machine, Plan, PlannedJob, control, slices};
 use bitbench_reports::gate::{id_of, name_of};
-use bitbench_reports::record::{Build, EngineInfo};
+use bitbench_reports::record::Build;
 
 /// Time of a round that its process spends outside the windows, at the least: two yardsticks of a tenth of a second each.
 const YARDSTICKS_S: f64 = 0.2;
 
-/// Each job of a plan, which has no control, once with the base build and once with the new one, which call themselves so, in so
-/// many rounds; and one of those of the base build a second time, as the A/A control. Contenders take turns in slices of this
+/// Each job of a plan, which has no control, once with the base build and once with the new one, in so many rounds; and one of those of the base build a second time, as the A/A control. Contenders take turns in slices of this
 /// length where no counter is read and they fit into memory together.
-pub fn two_builds(
-    plan: &Plan,
-    engines: &[EngineInfo; 2],
-    rounds: u32,
-    slice_s: f64,
-    machine: &Machine<'_>,
-) -> Plan {
+pub fn two_builds(plan: &Plan, rounds: u32, slice_s: f64, machine: &Machine<'_>) -> Plan {
     let mut jobs = Vec::new();
     for planned in &plan.jobs {
-        for (build, engine) in [Build::Base, Build::New].into_iter().zip(engines) {
+        for build in [Build::Base, Build::New] {
             let mut twin = planned.clone();
             twin.job.id = id_of(&planned.job.id, build);
             twin.job.build = Some(build);
-            twin.job.engine = engine.clone();
             twin.job.rounds = rounds;
             twin.round_s = (planned.round_s - YARDSTICKS_S).max(0.05);
             jobs.push(twin);

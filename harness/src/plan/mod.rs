@@ -119,6 +119,14 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
+impl Plan {
+    /// Rounds of all jobs that are tried.
+    pub fn rounds(&self) -> u64 {
+        let runs = self.jobs.iter().filter(|planned| planned.skip.is_none());
+        runs.map(|planned| u64::from(planned.job.rounds)).sum()
+    }
+}
+
 /// How long a warm-up takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WarmUpTimes {

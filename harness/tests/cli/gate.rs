@@ -56,6 +56,11 @@ fn outcome(bench: &Bench) -> Value {
 #[test]
 fn a_build_against_itself_is_ok() {
     let bench = bench();
+    let list = gate(&bench, BITBENCH, BITBENCH, "--list").expect(0);
+    for word in ["tiny/i2s-scalar/1", "1 job of two builds"] {
+        assert!(told(&list).contains(word), "no `{word}` in {}", list.out);
+    }
+    assert!(!bench.has("out"), "nothing is written");
     let ran = gate(&bench, BITBENCH, BITBENCH, "").expect(0);
     assert!(ran.out.contains("\nOK\n"), "{}", ran.out);
     for word in ["decode", "prefill", "peak memory", "weights", "A/A control"] {
@@ -259,6 +264,9 @@ fn a_stored_run_of_this_host_takes_the_place_of_a_build() {
         .run("run --suite mine.toml --no-control --out before")
         .expect(0);
     let gate = "gate --suite mine.toml --policy policy.toml";
+    let list = bench.run(&format!("{gate} --baseline before --out out --list"));
+    assert!(list.expect(0).out.contains("tiny/i2s-scalar/1"));
+    assert!(!bench.has("out"), "nothing was measured");
     let ran = bench.run(&format!("{gate} --baseline before --out out"));
     // Two rounds do not tell, and a busy machine may have changed.
     let code = ran.status.code();
@@ -266,6 +274,15 @@ fn a_stored_run_of_this_host_takes_the_place_of_a_build() {
     for word in ["held against a stored run", "decode", "200.0 %"] {
         assert!(told(&ran).contains(word), "no `{word}` in {}", ran.out);
     }
+    let verdict = bench.read("out/gate.json");
+    fs::remove_file(bench.path().join("out/gate.json")).unwrap();
+    let again = bench.run(&format!("{gate} --baseline before --judge out"));
+    assert_eq!(again.status.code(), code);
+    assert_eq!(bench.read("out/gate.json"), verdict, "the verdict again");
+    bench
+        .run("gate --baseline before --judge out")
+        .expect(2)
+        .says(&["--suite mine"]);
     bench
         .run(&format!("{gate} --baseline nowhere --out other"))
         .expect(2)

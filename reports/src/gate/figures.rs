@@ -2,7 +2,7 @@
 
 use crate::compare::{Figure, joules_pairs, pairs};
 use crate::paired::Pair;
-use crate::record::{GatePolicy, Phase};
+use crate::record::{GatePolicy, Job, Phase};
 use crate::summary::Summary;
 
 /// A figure that is gated.
@@ -18,13 +18,15 @@ pub struct GateFigure {
     pub more_is_better: bool,
     /// By how many percent the new build may cost more.
     pub(super) least_percent: fn(&GatePolicy) -> f64,
-    /// Its numbers in the rounds that both builds have, those of the new one first; nothing where jobs of this kind have none.
-    pub(super) pairs: fn(&Summary, &Summary) -> MaybePairs,
+    /// Whether it is one of layers alone, and not of networks.
+    pub(super) of_layers: bool,
+    /// Its numbers in the rounds that both builds have, those of the new one first; nothing where there cannot be any.
+    numbers: fn(&Summary, &Summary) -> MaybePairs,
     /// The window whose tokens must be the same.
     pub(super) phase: Option<Phase>,
 }
 
-/// Numbers of both builds, or why there are none; nothing where jobs of this kind have none.
+/// Numbers of both builds, or why there are none; nothing where there cannot be any.
 pub(super) type MaybePairs = Option<Result<Vec<Pair>, String>>;
 
 impl PartialEq for GateFigure {
@@ -33,8 +35,19 @@ impl PartialEq for GateFigure {
     }
 }
 
-fn of_network(new: &Summary, base: &Summary, figure: Figure) -> MaybePairs {
-    new.job.layer.is_none().then(|| pairs(new, base, figure))
+impl GateFigure {
+    /// Its numbers in the rounds that both builds have, those of the new one first; nothing where jobs of this kind have none.
+    pub(super) fn pairs(&self, new: &Summary, base: &Summary) -> MaybePairs {
+        let has = self.of_layers == new.job.layer.is_some();
+        has.then(|| (self.numbers)(new, base)).flatten()
+    }
+}
+
+/// How many figures of a job vary from round to round.
+pub fn figures_of(job: &Job) -> usize {
+    let layer = job.layer.is_some();
+    let figures = FIGURES.iter().filter(|figure| figure.of_layers == layer);
+    figures.count()
 }
 
 /// Every figure that varies from round to round, in the order of the cells of a job.
@@ -45,7 +58,8 @@ pub static FIGURES: [GateFigure; 5] = [
         scale: 1.0,
         more_is_better: true,
         least_percent: |policy| policy.decode_percent,
-        pairs: |new, base| of_network(new, base, Figure::DECODE),
+        of_layers: false,
+        numbers: |new, base| Some(pairs(new, base, Figure::DECODE)),
         phase: Some(Phase::Decode),
     },
     GateFigure {
@@ -54,7 +68,8 @@ pub static FIGURES: [GateFigure; 5] = [
         scale: 1.0,
         more_is_better: true,
         least_percent: |policy| policy.prefill_percent,
-        pairs: |new, base| of_network(new, base, Figure::PREFILL),
+        of_layers: false,
+        numbers: |new, base| Some(pairs(new, base, Figure::PREFILL)),
         phase: Some(Phase::Prefill),
     },
     GateFigure {
@@ -63,10 +78,8 @@ pub static FIGURES: [GateFigure; 5] = [
         scale: 1.0,
         more_is_better: true,
         least_percent: |policy| policy.multiply_percent,
-        pairs: |new, base| {
-            let layer = new.job.layer.is_some();
-            layer.then(|| pairs(new, base, Figure::MULTIPLY))
-        },
+        of_layers: true,
+        numbers: |new, base| Some(pairs(new, base, Figure::MULTIPLY)),
         phase: Some(Phase::Multiply),
     },
     GateFigure {
@@ -76,7 +89,8 @@ pub static FIGURES: [GateFigure; 5] = [
         more_is_better: false,
         least_percent: |policy| policy.peak_memory_percent,
         // What the allocator handed out, not the resident set: the system gives pages as it likes.
-        pairs: |new, base| of_network(new, base, Figure::ALLOCATED),
+        of_layers: false,
+        numbers: |new, base| Some(pairs(new, base, Figure::ALLOCATED)),
         phase: None,
     },
     GateFigure {
@@ -86,7 +100,8 @@ pub static FIGURES: [GateFigure; 5] = [
         more_is_better: false,
         least_percent: |policy| policy.energy_percent,
         // Measured or nothing: what is simulated or was never read is no figure that could regress.
-        pairs: joules_pairs,
+        of_layers: false,
+        numbers: joules_pairs,
         phase: Some(Phase::Decode),
     },
 ];
@@ -95,3 +110,6 @@ pub static FIGURES: [GateFigure; 5] = [
 pub fn figure(name: &str) -> Option<&'static GateFigure> {
     FIGURES.iter().find(|figure| figure.name == name)
 }
+
+/// Name of the figure that does not vary, and is compared as it is.
+pub const WEIGHTS: &str = "weights";

@@ -2,7 +2,7 @@
 
 use super::{Gate, GateCell, GateControl, Outcome, Verdict, in_words};
 use crate::export::xml_escaped;
-use crate::render::plain;
+use crate::render::{number, plain};
 use serde_json::{Value, json};
 
 /// Name of a file of a gate, and what makes it.
@@ -79,7 +79,12 @@ pub fn terminal(gate: &Gate) -> String {
 /// The medians, the change in percent and its interval.
 fn numbers(cell: &GateCell) -> (String, String, String) {
     let medians = match cell.medians {
-        Some((base, new)) => format!("{:>7} -> {:<7} {:<7}", digits(base), digits(new), cell.unit),
+        Some((base, new)) => format!(
+            "{:>7} -> {:<7} {:<7}",
+            number(base, 3),
+            number(new, 3),
+            cell.unit
+        ),
         None => format!("{:26}", "-"),
     };
     let percent = |ratio: f64| format!("{:+.1}", (ratio - 1.0) * 100.0);
@@ -102,17 +107,6 @@ fn stage(stage: crate::record::Stage) -> &'static str {
     }
 }
 
-/// Four digits, or all of a large number.
-fn digits(value: f64) -> String {
-    let decimals = match value.abs() {
-        v if v >= 1000.0 => 0,
-        v if v >= 100.0 => 1,
-        v if v >= 10.0 => 2,
-        _ => 3,
-    };
-    format!("{value:.decimals$}")
-}
-
 /// Names and reasons come from files: no control characters reach the terminal.
 fn plain_lines(text: &str) -> String {
     let inert = |c: char| if c.is_control() && c != '\n' { ' ' } else { c };
@@ -129,7 +123,7 @@ pub fn markdown(gate: &Gate) -> String {
     text.push_str("| --- | --- | ---: | ---: | ---: | --- | ---: | --- |\n");
     for cell in &gate.cells {
         let (base, new) = match cell.medians {
-            Some((base, new)) => (digits(base), digits(new)),
+            Some((base, new)) => (number(base, 3), number(new, 3)),
             None => ("-".to_owned(), "-".to_owned()),
         };
         let (_, change, within) = numbers(cell);

@@ -15,8 +15,8 @@ mod write;
 pub(crate) use layout::{Layout, Setting, Threads, layouts};
 pub(crate) use page::{history_page, history_svg};
 pub(crate) use table::energy_lines;
-pub use text::wrap;
-pub(crate) use text::{decimals, number, plain};
+pub(crate) use text::{decimals, plain};
+pub use text::{number, wrap};
 pub(crate) use write::replace;
 pub use write::{WriteError, write, write_all, write_joined};
 

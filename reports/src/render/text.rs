@@ -66,7 +66,7 @@ pub(crate) fn decimals(kind: Kind) -> usize {
 }
 
 /// A number with at most that many decimals, and no more than four significant digits where it has decimals.
-pub(crate) fn number(value: f64, decimals: usize) -> String {
+pub fn number(value: f64, decimals: usize) -> String {
     let whole_digits = if value.abs() >= 1.0 {
         format!("{:.0}", value.abs().floor()).len()
     } else {

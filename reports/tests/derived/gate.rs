@@ -75,24 +75,19 @@ fn lines(made: &Made) -> Vec<Record> {
         }
     }
     lines.push(support::end(false));
-    slow(&mut lines, &id_of(JOB, Build::New), made.decode);
-    slow(&mut lines, &format!("{JOB}@base/control"), made.control);
+    support::slow(
+        &mut lines,
+        &id_of(JOB, Build::New),
+        Phase::Decode,
+        made.decode,
+    );
+    support::slow(
+        &mut lines,
+        &format!("{JOB}@base/control"),
+        Phase::Decode,
+        made.control,
+    );
     lines
-}
-
-fn slow(lines: &mut [Record], job: &str, factor: fn(u32) -> f64) {
-    let samples = support::samples_mut(lines);
-    for sample in samples.filter(|s| s.place.job == job && s.phase == Phase::Decode) {
-        for ns in &mut sample.durations_ns {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "small and positive"
-            )]
-            let longer = (*ns as f64 * factor(sample.place.round)).round() as u64;
-            *ns = longer;
-        }
-    }
 }
 
 fn stored(made: &Made) -> Records {

@@ -45,22 +45,6 @@ fn of_run(lines: &mut [Record]) -> &mut Run {
     run
 }
 
-/// Makes the windows of a phase of a job longer, by a factor for each round.
-fn slow(lines: &mut [Record], job: &str, phase: Phase, factor: impl Fn(u32) -> f64) {
-    let samples = support::samples_mut(lines).filter(|s| s.place.job == job && s.phase == phase);
-    for sample in samples {
-        for ns in &mut sample.durations_ns {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "small and positive"
-            )]
-            let longer = (*ns as f64 * factor(sample.place.round)).round() as u64;
-            *ns = longer;
-        }
-    }
-}
-
 fn control(report: &Report) -> String {
     let notes = report.notes();
     let lines: Vec<&String> = notes.iter().filter(|n| n.contains("A/A control")).collect();
@@ -133,7 +117,7 @@ fn csv_rows(
 fn a_control_is_a_line_and_neither_row_nor_baseline() {
     let mut lines = lines(12);
     // Were it a row, it would be the faster baseline.
-    slow(&mut lines, CONTROL, Phase::Decode, |round| {
+    support::slow(&mut lines, CONTROL, Phase::Decode, |round| {
         0.99 - 0.001 * f64::from(round % 3)
     });
     let report = report(&lines);
@@ -172,7 +156,7 @@ fn a_control_is_a_line_and_neither_row_nor_baseline() {
 #[test]
 fn a_control_that_moved_is_said_aloud() {
     let mut moved = lines(12);
-    slow(&mut moved, CONTROL, Phase::Decode, |round| {
+    support::slow(&mut moved, CONTROL, Phase::Decode, |round| {
         1.05 + 0.001 * f64::from(round % 3)
     });
     let found = report(&moved);
@@ -183,7 +167,7 @@ fn a_control_that_moved_is_said_aloud() {
 
     // Six rounds cannot say so of two figures, however far apart they are.
     let mut few = lines(6);
-    slow(&mut few, CONTROL, Phase::Decode, |_| 2.0);
+    support::slow(&mut few, CONTROL, Phase::Decode, |_| 2.0);
     let line = control(&report(&few));
     assert!(line.ends_with("(too few rounds to judge it)"), "{line}");
 
@@ -217,7 +201,7 @@ fn outliers_are_counted_and_kept() {
         row.summary.clone()
     };
     assert_eq!(of_row(&before).notes, [""; 0]);
-    slow(&mut lines, ROW, Phase::Decode, |round| {
+    support::slow(&mut lines, ROW, Phase::Decode, |round| {
         if round == 4 { 2.0 } else { 1.0 }
     });
     let after = of_row(&report(&lines));

@@ -495,3 +495,18 @@ pub(crate) fn without_script(page: &str) -> String {
     assert_eq!(page.matches(&element).count(), 1, "the script of the page");
     page.replace(&element, "")
 }
+
+/// Makes the windows of a phase of a job longer, by a factor for each round.
+pub(crate) fn slow(lines: &mut [Record], job: &str, phase: Phase, factor: impl Fn(u32) -> f64) {
+    for sample in samples_mut(lines).filter(|s| s.place.job == job && s.phase == phase) {
+        for ns in &mut sample.durations_ns {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "small and positive"
+            )]
+            let longer = (*ns as f64 * factor(sample.place.round)).round() as u64;
+            *ns = longer;
+        }
+    }
+}

@@ -1,6 +1,11 @@
 //! `bitbench gate`: whether a new build is slower or bigger than the one before.
 
+mod noise;
+mod stored;
+mod told;
+
 use super::energy::EnergyArguments;
+use super::jobs::JobArguments;
 use super::run::{self, Scratch};
 use super::{Code, CommandError};
 use crate::gate::{Place, Session, SessionError, design, folder_of, place, revision};
@@ -8,23 +13,16 @@ use crate::host;
 use crate::host::topology;
 use crate::interrupt;
 use crate::journal::JournalError;
-use crate::plan::{self, Choices, ControlChoice, Machine, Plan, two_builds};
-use crate::progress::{self, minutes, plain_lines, wrapped};
+use crate::plan::{self, Choices, ControlChoice, Machine, two_builds};
 use crate::runner::{Answers, Builds};
-use crate::suite::{self, LoadedSuite, Threads};
+use crate::suite::{self, LoadedSuite};
 use anyhow::{Context, anyhow};
 use bitbench_engine::cpu::Cpu;
-use bitbench_reports::gate::{
-    FIGURES, Gate, Outcome, against_baseline, gate as judge, open_after, open_after_confirming,
-    render,
-};
-use bitbench_reports::history::{ControlRow, History};
-use bitbench_reports::record::{
-    Build, GateInfo, GatePolicy, Host, NoiseFloor, Records, Stage, unlike,
-};
-use bitbench_reports::versus::{Side, versus};
-use std::collections::BTreeMap;
+use bitbench_reports::gate::{Gate, gate as judge, name_of, open_after, open_after_confirming};
+use bitbench_reports::record::{Build, GateInfo, GatePolicy, Records, Stage};
 use std::path::{Path, PathBuf};
+use stored::{against_stored, judge_again};
+use told::{conclude, in_short, print_plan};
 
 /// Where revisions are built.
 const BUILDS: &str = "bitbench-results/builds";
@@ -66,21 +64,8 @@ pub struct Arguments {
     /// Suite whose jobs are gated: a name (see `bitbench list`) or the path of a .toml file
     #[arg(long, value_name = "NAME", default_value = "gate")]
     suite: String,
-    /// Shape, file, or layer such as 6912x2560 in the place of the suite's models; can be given more than once
-    #[arg(long, value_name = "FILE|SHAPE")]
-    model: Vec<String>,
-    /// Kernel variants in the place of the suite's, such as 'i2s-*'; can be given more than once
-    #[arg(long, value_name = "PATTERN")]
-    kernel: Vec<String>,
-    /// LM heads in the place of the suite's
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    head: Vec<String>,
-    /// Numbers of threads in the place of the suite's
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    threads: Vec<Threads>,
-    /// Numbers of sequences, or tokens of a layer alone, in the place of the suite's
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=i64::from(suite::LARGEST_TOKENS)))]
-    batch: Vec<u32>,
+    #[command(flatten)]
+    jobs: JobArguments,
     /// What a regression is, in the place of the suite's [gate]: a TOML file with those keys
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
@@ -97,16 +82,13 @@ pub struct Arguments {
     /// Print the annotations of GitHub Actions too [default: where GITHUB_ACTIONS is set]
     #[arg(long)]
     annotations: bool,
-    /// Leave threads to the system, rather than bind each to a core of its own
-    #[arg(long)]
-    no_pin: bool,
     /// Folder of the results [default: bitbench-results/gate-START]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Judge the stored runs of a gate again, and measure nothing
+    /// Judge the stored runs of a gate again, and measure nothing; with --baseline as it was given
     #[arg(long, value_name = "DIR", conflicts_with_all = ["base_bin", "base_rev", "new_bin", "new_rev", "out", "time_budget"])]
     judge: Option<PathBuf>,
-    /// Print the predicted time and stop
+    /// Print the jobs with the predicted time and stop: nothing is built
     #[arg(long)]
     list: bool,
     #[command(flatten)]
@@ -126,15 +108,7 @@ enum Allowed {
 /// See [`CommandError`].
 pub fn gate(arguments: &Arguments) -> Result<Code, CommandError> {
     if let Some(folder) = &arguments.judge {
-        let mut runs: Vec<Records> = Vec::new();
-        for stage in [Stage::Screen, Stage::Confirm, Stage::Extend] {
-            let stored = folder.join(folder_of(stage));
-            if stage == Stage::Screen || stored.is_dir() {
-                runs.push(Records::read(&stored).map_err(CommandError::usage)?);
-            }
-        }
-        let judged = judge(&runs).map_err(CommandError::usage)?;
-        return tell(arguments, folder, &judged);
+        return judge_again(arguments, folder);
     }
     let now = jiff::Timestamp::now();
     let folder = arguments.out.clone().unwrap_or_else(|| {
@@ -168,8 +142,17 @@ pub fn gate(arguments: &Arguments) -> Result<Code, CommandError> {
     let single =
         plan::expand(&loaded, &choices(arguments), &machine).map_err(CommandError::usage)?;
     single.notes.iter().for_each(|note| tell!("note: {note}"));
+    let slice_s = loaded.suite.slice_s.unwrap_or(SLICE_S);
+    let both = |rounds| two_builds(&single, rounds, slice_s, &machine);
+    let designed = design(&both(policy.screen_rounds), &policy, arguments.time_budget)
+        .map_err(|reason| CommandError::usage(anyhow!(reason)))?;
+    let mut plan = both(designed.policy.screen_rounds);
+    if arguments.list {
+        print_plan(&plan, &designed);
+        return Ok(Code::Done);
+    }
     let (base, new) = binaries(arguments)?;
-    let (plan_folder, builds_folder) = (&folder, folder.join("builds"));
+    let builds_folder = folder.join("builds");
     let built = |build, binary: &Path, name: &str| {
         place(
             Place {
@@ -186,15 +169,23 @@ pub fn gate(arguments: &Arguments) -> Result<Code, CommandError> {
     let base = built(Build::Base, &base, "base")?;
     let again = built(Build::Base, &base.binary, "base-under-another-name")?;
     let new = built(Build::New, &new, "new")?;
-    let slice_s = loaded.suite.slice_s.unwrap_or(SLICE_S);
-    let engines = [base.engine.clone(), new.engine.clone()];
-    let both = |rounds| two_builds(&single, &engines, rounds, slice_s, &machine);
-    let designed = design(&both(policy.screen_rounds), &policy, arguments.time_budget)
-        .map_err(|reason| CommandError::usage(anyhow!(reason)))?;
-    let plan = both(designed.policy.screen_rounds);
-    announce(&plan, &designed, plan_folder);
-    if arguments.list {
-        return Ok(Code::Done);
+    for planned in &mut plan.jobs {
+        // As each build calls itself.
+        let build = match planned.job.build {
+            Some(Build::New) => &new,
+            _ => &base,
+        };
+        planned.job.engine = build.engine.clone();
+    }
+    tell!(
+        "{}; results go to {}",
+        in_short(&plan, &designed),
+        folder.display()
+    );
+    for planned in &plan.jobs {
+        if let (Some(reason), Some(Build::New)) = (&planned.skip, planned.job.build) {
+            tell!("skipped: {}: {reason}", name_of(&planned.job));
+        }
     }
     interrupt::listen()
         .context("cannot listen for Ctrl-C")
@@ -205,7 +196,7 @@ pub fn gate(arguments: &Arguments) -> Result<Code, CommandError> {
         stage: Stage::Screen,
         builds: vec![base.info.clone(), new.info.clone()],
         policy: designed.policy.clone(),
-        floors: floors(arguments.history.as_deref(), &host, &loaded.name)?,
+        floors: noise::floors(arguments.history.as_deref(), &host, &loaded.name)?,
     };
     let mut session = Session {
         folder: &folder,
@@ -225,7 +216,7 @@ pub fn gate(arguments: &Arguments) -> Result<Code, CommandError> {
         Measured::Wrong(wrong) => {
             let run = &session.header;
             let judged = Gate::incorrect(&run.suite.name, &run.started_at, &session.info, &wrong);
-            return tell(arguments, &folder, &judged);
+            return conclude(arguments, &folder, &judged);
         }
         Measured::Interrupted => {
             tell!("interrupted: there is no verdict");
@@ -235,53 +226,9 @@ pub fn gate(arguments: &Arguments) -> Result<Code, CommandError> {
     drop(linked);
     let judged = judge(&runs).map_err(CommandError::internal)?;
     if let Some(history) = &arguments.history {
-        remember(history, &judged, &runs)?;
+        noise::remember(history, &judged, &runs)?;
     }
-    tell(arguments, &folder, &judged)
-}
-
-/// Runs the suite as `bitbench run` does, and holds it against a stored run of it.
-fn against_stored(
-    arguments: &Arguments,
-    baseline: &Path,
-    folder: &Path,
-    policy: &GatePolicy,
-) -> Result<Code, CommandError> {
-    // Before minutes are spent on measuring.
-    let old = Records::read(baseline).map_err(CommandError::usage)?;
-    let host = host::capture(&Cpu::detect());
-    let unlike = unlike(&old.run.host, &host);
-    if !unlike.is_empty() {
-        return Err(CommandError::usage(anyhow!(
-            "{} was measured on another machine ({}): a gate needs the same",
-            baseline.display(),
-            unlike.join("; ")
-        )));
-    }
-    let stored = folder.join(folder_of(Stage::Screen));
-    let code = run::run(&run::Arguments::of_gate(
-        &arguments.suite,
-        (&arguments.model, &arguments.kernel, &arguments.head),
-        (&arguments.threads, &arguments.batch),
-        arguments.no_pin,
-        &stored,
-        &arguments.energy,
-    ))?;
-    if code == Code::Interrupted {
-        return Ok(code);
-    }
-    let new = Records::read(&stored).map_err(CommandError::internal)?;
-    let side = |name: &Path, records: &Records| Side {
-        name: name.display().to_string(),
-        runs: vec![records.clone()],
-    };
-    let found = versus(&side(baseline, &old), &side(&stored, &new), false)
-        .map_err(|error| CommandError::usage(anyhow!(error)))?;
-    tell(
-        arguments,
-        folder,
-        &against_baseline(&found, policy, &old, &new),
-    )
+    conclude(arguments, &folder, &judged)
 }
 
 fn policy(arguments: &Arguments, loaded: &LoadedSuite) -> Result<GatePolicy, CommandError> {
@@ -293,64 +240,11 @@ fn policy(arguments: &Arguments, loaded: &LoadedSuite) -> Result<GatePolicy, Com
 
 fn choices(arguments: &Arguments) -> Choices {
     Choices {
-        models: arguments.model.clone(),
-        kernels: arguments.kernel.clone(),
-        heads: arguments.head.clone(),
-        threads: arguments.threads.clone(),
-        batch: arguments.batch.clone(),
-        no_pin: arguments.no_pin,
         control: ControlChoice::Never,
         // The gate gives slices itself, to the jobs of both builds.
         slice_s: Some(0.0),
-        ..Choices::default()
+        ..arguments.jobs.choices()
     }
-}
-
-/// How noisy this host is in each figure, as far as enough gates are stored to know.
-fn floors(
-    history: Option<&Path>,
-    host: &Host,
-    suite: &str,
-) -> Result<BTreeMap<String, NoiseFloor>, CommandError> {
-    let mut floors = BTreeMap::new();
-    let Some(path) = history else {
-        return Ok(floors);
-    };
-    let history = History::open(path).map_err(CommandError::usage)?;
-    for figure in &FIGURES {
-        let known = history.noise_floor(host, suite, figure.name);
-        if let Some(floor) = known.map_err(CommandError::usage)? {
-            let known = NoiseFloor {
-                percent: floor.floor.exp_m1() * 100.0,
-                controls: floor.n as u64,
-            };
-            floors.insert(figure.name.to_owned(), known);
-        }
-    }
-    Ok(floors)
-}
-
-/// Stores what the controls showed.
-fn remember(path: &Path, judged: &Gate, runs: &[Records]) -> Result<(), CommandError> {
-    let mut rows = Vec::new();
-    for (control, records) in judged.controls.iter().zip(runs) {
-        for figure in control.judged.iter().flatten() {
-            rows.push(ControlRow {
-                suite: judged.suite.clone(),
-                job: control.job.clone(),
-                figure: figure.what.to_owned(),
-                ratio: figure.paired.estimate,
-                rounds: u32::try_from(figure.paired.n).unwrap_or(u32::MAX),
-                at: records.run.started_at.clone(),
-            });
-        }
-    }
-    let mut history = History::open(path).map_err(CommandError::usage)?;
-    let host = &runs[0].run.host;
-    history
-        .add_controls(host, &rows)
-        .map(drop)
-        .map_err(CommandError::internal)
 }
 
 /// The binaries of both builds; a revision is built here.
@@ -383,27 +277,6 @@ fn binaries(arguments: &Arguments) -> Result<(PathBuf, PathBuf), CommandError> {
         }
     };
     Ok((base, new))
-}
-
-fn announce(plan: &Plan, designed: &crate::gate::Designed, folder: &Path) {
-    let runs = plan.jobs.iter().filter(|planned| planned.skip.is_none());
-    tell!(
-        "{} jobs of two builds and a control; screening in {} rounds, about {}; what that leaves open again in {} to {} rounds, at \
-         most {}; results go to {}",
-        runs.filter(|planned| planned.job.build == Some(Build::New))
-            .count(),
-        designed.policy.screen_rounds,
-        minutes(designed.screen_s),
-        designed.policy.confirm_rounds,
-        designed.policy.most_rounds,
-        minutes(designed.most_s),
-        folder.display()
-    );
-    for planned in &plan.jobs {
-        if let (Some(reason), Some(Build::New)) = (&planned.skip, planned.job.build) {
-            tell!("skipped: {}: {reason}", planned.job.id);
-        }
-    }
 }
 
 /// What measuring came to.
@@ -460,49 +333,6 @@ fn measure(session: &mut Session<'_>, policy: &GatePolicy) -> Result<Measured, C
         None => return Ok(Measured::Interrupted),
     }
     Ok(Measured::Runs(runs))
-}
-
-/// Writes and prints what came out.
-fn tell(arguments: &Arguments, folder: &Path, judged: &Gate) -> Result<Code, CommandError> {
-    for (name, make) in &render::FILES {
-        let path = folder.join(name);
-        std::fs::write(&path, make(judged))
-            .with_context(|| format!("cannot write {}", path.display()))
-            .map_err(CommandError::internal)?;
-    }
-    let width = run::output_width();
-    for line in plain_lines(render::terminal(judged).trim_end()).lines() {
-        say_wrapped(line, width);
-    }
-    let github = std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
-    if arguments.annotations || github {
-        progress::say(&plain_lines(render::annotations(judged).trim_end()));
-    }
-    let allowed = |code, allowed| match arguments.allow.contains(&allowed) {
-        true => Code::Done,
-        false => code,
-    };
-    Ok(match judged.outcome {
-        Outcome::Ok => Code::Done,
-        Outcome::Regressed => Code::Regressed,
-        Outcome::Inconclusive => allowed(Code::Inconclusive, Allowed::Inconclusive),
-        Outcome::Contaminated => allowed(Code::Contaminated, Allowed::Contaminated),
-        Outcome::Incorrect => Code::Incorrect,
-    })
-}
-
-/// A line, broken at spaces where it is too long; what follows is indented further.
-fn say_wrapped(line: &str, width: usize) {
-    if line.chars().count() <= width {
-        progress::say(line);
-        return;
-    }
-    let indent = line.len() - line.trim_start().len();
-    let room = width.saturating_sub(indent + 2);
-    for (number, part) in wrapped(line, room).iter().enumerate() {
-        let further = if number == 0 { 0 } else { 2 };
-        progress::say(&format!("{:1$}{part}", "", indent + further));
-    }
 }
 
 /// The folder with the linked builds, which goes when they were measured.
