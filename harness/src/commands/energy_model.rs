@@ -17,7 +17,7 @@ for the same shapes. Nothing that this command prints was measured.
 Examples:
   bitbench energy-model
   bitbench energy-model arithmetic --model 2B4T,700M
-  bitbench energy-model dram-floor --run bitbench-results/x86-energy-20260102-030405"
+  bitbench energy-model dram-floor --run bitbench-results/before"
 )]
 pub struct Arguments {
     /// Model of energy: arithmetic or dram-floor

@@ -19,7 +19,7 @@ use std::time::Instant;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   bitbench generate --prompt \"And it came to pass\" --temperature 0.5
-  bitbench generate --model models/SmolLM2-135M-Instruct.Q4_1.gguf --prompt \"The capital of France is\"")]
+  bitbench generate --model SmolLM2.gguf --prompt \"The capital of France is\"")]
 pub struct Arguments {
     /// GGUF file, folder with config.json and safetensors files, or one of the small pair that bitbench brings: pair:ternary,
     /// pair:f16

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   bitbench instructions --base-bin old/bitbench
-  bitbench instructions --base-bin old/bitbench --new-bin new/bitbench --kernel i2s --layer 256x512
+  bitbench instructions --base-bin old --new-bin new --layer 256x512
 
 One multiplication by a layer on one thread, counted by the PMU, or by Valgrind's callgrind where none can be read; Valgrind cannot \
 run AVX-512. Counts do not depend on how busy a machine is, and they miss memory bandwidth, threads and clocks. The exit code is 6 \

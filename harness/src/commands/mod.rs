@@ -63,12 +63,12 @@ pub struct Cli {
 
 const AFTER_HELP: &str = "\
 Start with:
-  bitbench                                    what can be done on this machine
+  bitbench                                    what can be done here
   bitbench run --suite x86-energy --quick     a first table within a minute
   bitbench run --suite x86-energy             the whole suite
-  bitbench list suites                        the tables that people quote, one line each
-  bitbench doctor                             what can be measured on this machine
-  bitbench roofline                           how fast this machine reads and multiplies
+  bitbench list suites                        the tables that people quote
+  bitbench doctor                             what can be measured here
+  bitbench roofline                           bandwidth and compute peak
 
 Exit codes: 0 done; 1 a job failed inside a finished run, or a kernel is not what it promises; 2 wrong usage or input; \
 3 a required energy source is absent; 4 internal error; 5 the machine is too noisy (`doctor --require quiet`); \

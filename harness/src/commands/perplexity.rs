@@ -19,7 +19,7 @@ begins a text where the model wants one; the second half of each chunk is scored
 
 Examples:
   bitbench perplexity --model pair:f16
-  bitbench perplexity --model models/SmolLM2-135M-Instruct.Q4_1.gguf --file text.txt --context 512")]
+  bitbench perplexity --model SmolLM2.gguf --file text.txt --context 512")]
 pub struct Arguments {
     /// GGUF file, or one of the small pair that bitbench brings: pair:ternary, pair:f16
     #[arg(long, value_name = "FILE", default_value = pair::TERNARY)]

@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "Examples:
   bitbench report bitbench-results/x86-energy-20260102-030405
   bitbench report bitbench-results/roofline-20260102-030405     the table again
-  bitbench report laptop server --out both      one page, a section for each run; unlike hosts are in no common ratio
-  bitbench report bitbench-results/x86-energy-20260102-030405 --export sqlite,latex
+  bitbench report laptop server --out both                  one page of two runs
+  bitbench report bitbench-results/x86-energy-20260102-030405 --export latex
   bitbench report bitbench-results/x86-energy-20260102-030405 --splice README.md")]
 pub struct Arguments {
     /// Results folders, each with records.jsonl (of a run) or roofline.json in it; several runs are joined in one page

@@ -9,7 +9,7 @@ use clap_complete::Shell;
 /// Arguments of `bitbench completions`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  bitbench completions bash > ~/.local/share/bash-completion/completions/bitbench
+  bitbench completions bash >> ~/.bash_completion
   bitbench completions fish > ~/.config/fish/completions/bitbench.fish")]
 pub struct Completions {
     /// Shell to complete for

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   bitbench tune --model 2B4T
-  bitbench run --suite x86-energy --model 2B4T --kernel tuned --kernel tuned-half
+  bitbench run --suite x86-energy --model 2B4T --kernel tuned
 
 The choices are kept with a fingerprint of this host: `--kernel tuned` on another host, or with another version, is an error. \
 `tuned` is the fastest ternary kernel at decoding, `tuned-prefill` at prompts; `tuned-half` and `tuned-half-prefill` are the \

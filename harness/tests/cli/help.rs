@@ -54,6 +54,9 @@ fn every_command_has_examples_that_it_takes() {
     for (name, command) in all {
         let examples = examples(&command);
         assert!(!examples.is_empty(), "{name} --help has no example");
+        for line in &examples {
+            assert!(line.len() <= 80, "{name}: it breaks on a terminal: {line}");
+        }
         let own = examples
             .iter()
             .filter(|line| line.trim().starts_with(&name));

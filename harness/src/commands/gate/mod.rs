@@ -34,11 +34,11 @@ const SLICE_S: f64 = 0.02;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   bitbench gate --base-bin before/bitbench --new-bin after/bitbench
-  bitbench gate --base-rev main                 this build against a revision, built in a worktree
+  bitbench gate --base-rev main                        build that revision first
   bitbench gate --base-rev HEAD~1 --new-rev HEAD --time-budget 5m
-  bitbench gate --base-bin old --suite kernels --model 2560x2560 --kernel 'i2s-*'
-  bitbench gate --baseline bitbench-results/before     where the build of before is gone
-  bitbench gate --judge bitbench-results/gate-20260102-030405      the verdict again, from the stored runs
+  bitbench gate --base-bin old --suite kernels --model 2560x2560
+  bitbench gate --baseline bitbench-results/before          against a stored run
+  bitbench gate --judge bitbench-results/gate-20260102-030405
 
 Both builds are measured in the same rounds, in fresh processes that take turns; what looks slower in a screening run is measured \
 again in a run of its own. Exit codes: 0 OK; 6 REGRESSED: a cell costs more, certainly and by its limit or more; 7 INCONCLUSIVE: the \

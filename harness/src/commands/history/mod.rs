@@ -12,7 +12,7 @@ use std::path::PathBuf;
 /// Arguments of `bitbench history`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  bitbench history add bitbench-results               store a run under the commit that measured it
+  bitbench history add bitbench-results          store runs under their commits
   bitbench history show --job i2s-avx2
   bitbench history plot --out history.html
   bitbench history export history.jsonl
