@@ -4,7 +4,6 @@ use super::energy::EnergyArguments;
 use super::jobs::JobArguments;
 use super::{Code, CommandError};
 use crate::host;
-use crate::host::topology;
 use crate::interrupt;
 use crate::journal::{Done, Journal, JournalError};
 use crate::plan::{self, Choices, ControlChoice, Machine, Plan};
@@ -121,13 +120,7 @@ pub fn run(arguments: &Arguments) -> Result<Code, CommandError> {
         control: control(arguments),
         ..arguments.jobs.choices()
     };
-    let machine = Machine {
-        cpu: &cpu,
-        physical_cores: host.physical_cores,
-        cores: topology::cores(),
-        available_memory: host::available_memory(),
-        shortest_energy_window: meter.shortest_window(),
-    };
+    let machine = Machine::here(&cpu, &host, &meter);
     let plan = plan::expand(&loaded, &choices, &machine).map_err(CommandError::usage)?;
     plan.notes.iter().for_each(|note| tell!("note: {note}"));
     if arguments.list {

@@ -12,7 +12,9 @@ pub use builds::{among, two_builds};
 pub use job::{WEIGHTS_SEED, positions};
 pub use subject::model_config;
 
-use crate::host::topology::Core;
+use crate::host;
+use crate::host::topology::{self, Core};
+use crate::meter::Meter;
 use crate::speeds::Speeds;
 use crate::suite::{self, Case, LoadedSuite, Suite, Threads};
 use crate::tune::StoredError;
@@ -21,7 +23,7 @@ use bitbench_engine::cpu::Cpu;
 use bitbench_engine::heads;
 use bitbench_engine::kernels;
 use bitbench_engine::network::Network;
-use bitbench_reports::record::{Job, ModelInfo};
+use bitbench_reports::record::{Host, Job, ModelInfo};
 use bitbench_reports::stats;
 use job::{Wanted, plan_job};
 use std::path::PathBuf;
@@ -92,6 +94,19 @@ pub struct Machine<'a> {
     pub available_memory: Option<u64>,
     /// Shortest window the energy counters can measure; absent where none are read.
     pub shortest_energy_window: Option<Duration>,
+}
+
+impl<'a> Machine<'a> {
+    /// The machine that this runs on, with these counters.
+    pub fn here(cpu: &'a Cpu, host: &Host, meter: &Meter) -> Machine<'a> {
+        Machine {
+            cpu,
+            physical_cores: host.physical_cores,
+            cores: topology::cores(),
+            available_memory: host::available_memory(),
+            shortest_energy_window: meter.shortest_window(),
+        }
+    }
 }
 
 /// Everything a run will do.

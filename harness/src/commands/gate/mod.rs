@@ -10,7 +10,6 @@ use super::run::{self, Scratch};
 use super::{Code, CommandError};
 use crate::gate::{Place, Session, SessionError, design, folder_of, place, revision};
 use crate::host;
-use crate::host::topology;
 use crate::interrupt;
 use crate::journal::JournalError;
 use crate::plan::{self, Choices, ControlChoice, Machine, two_builds};
@@ -132,13 +131,7 @@ pub fn gate(arguments: &Arguments) -> Result<Code, CommandError> {
     let cpu = Cpu::detect();
     let host = host::capture(&cpu);
     let mut meter = arguments.energy.open_meter(&loaded)?;
-    let machine = Machine {
-        cpu: &cpu,
-        physical_cores: host.physical_cores,
-        cores: topology::cores(),
-        available_memory: host::available_memory(),
-        shortest_energy_window: meter.shortest_window(),
-    };
+    let machine = Machine::here(&cpu, &host, &meter);
     let single =
         plan::expand(&loaded, &choices(arguments), &machine).map_err(CommandError::usage)?;
     single.notes.iter().for_each(|note| tell!("note: {note}"));
